@@ -1,0 +1,189 @@
+import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import type { CustomResource, FromSchema, KindDefinition, ObjectSchema, PrinterColumn } from './schema.ts';
+import { labelSelectorSchema } from './selectors.ts';
+
+/**
+ * A path below /computeMetadata/v1/ by segments: `*` matches within one segment, `**` (last only) the whole subtree.
+ * `.` and `..` segments cannot be written: a segment needs a character other than a dot.
+ */
+const pattern = {
+  type: 'string',
+  minLength: 1,
+  maxLength: 256,
+  pattern:
+    '^[A-Za-z0-9._@*-]*[A-Za-z0-9_@*-][A-Za-z0-9._@*-]*(/[A-Za-z0-9._@*-]*[A-Za-z0-9_@*-][A-Za-z0-9._@*-]*){0,15}$',
+  description: 'One pattern. Example: `instance/attributes/secret-*`.',
+} as const;
+
+const podSelector = labelSelectorSchema(
+  'Pods the policy selects. Default: absent, which selects all pods in scope. Example: `{matchLabels: {app: web}}`.',
+);
+
+const mode = {
+  type: 'string',
+  enum: ['Audit', 'Enforce'],
+  default: 'Enforce',
+  description: '`Audit` only records what would have been concealed. Default: `Enforce`.',
+} as const;
+
+const profile = {
+  type: 'string',
+  enum: ['Privileged', 'Baseline', 'Restricted'],
+  description:
+    'Named set of concealed endpoints, like the Pod Security Standards; `Restricted` is the strictest. Default: absent, the profile is decided elsewhere.',
+} as const;
+
+const conceal = {
+  type: 'array',
+  minItems: 1,
+  maxItems: 64,
+  'x-kubernetes-list-type': 'atomic',
+  items: pattern,
+  description:
+    'Patterns of endpoints below `/computeMetadata/v1/` to hide, each with its subtree. Default: absent, none. Example: `[instance/attributes/kube-env]`.',
+} as const;
+
+const counter = (what: string) =>
+  ({ type: 'integer', format: 'int64', minimum: 0, description: `${what} since countersSince.` }) as const;
+
+const policyStatus = {
+  type: 'object',
+  description: 'What the controller and the nodes report.',
+  default: pendingStatus,
+  properties: {
+    observedGeneration: observedGenerationSchema,
+    conditions: conditionsSchema,
+    nodes: nodesSchema,
+    workloads: {
+      type: 'integer',
+      format: 'int32',
+      minimum: 0,
+      description: 'Live pods the policy selects. Written at most every 10 s.',
+    },
+    countersSince: { type: 'string', format: 'date-time', description: 'Start of the counters (RFC 3339, UTC).' },
+    concealed: counter('Requests concealed by this policy'),
+    wouldConceal: counter('Requests this policy would have concealed (mode Audit)'),
+    legacy: counter('Requests to legacy endpoints by selected pods'),
+  },
+} as const satisfies ObjectSchema;
+
+const columns = [
+  {
+    name: 'Ready',
+    type: 'string',
+    jsonPath: '.status.conditions[?(@.type=="Ready")].status',
+    description: 'Whether the policy is in effect.',
+  },
+  {
+    name: 'Reason',
+    type: 'string',
+    jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
+    description: 'Cause of Ready.',
+  },
+  { name: 'Mode', type: 'string', jsonPath: '.spec.mode', description: 'Audit or Enforce.' },
+  { name: 'Profile', type: 'string', jsonPath: '.spec.profile', description: 'Named set of concealed endpoints.' },
+  { name: 'Workloads', type: 'integer', jsonPath: '.status.workloads', description: 'Selected pods.' },
+  { name: 'Nodes', type: 'string', jsonPath: '.status.nodes.summary', description: 'Nodes programmed / desired.' },
+  { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' },
+  {
+    name: 'Concealed',
+    type: 'integer',
+    jsonPath: '.status.concealed',
+    description: 'Concealed requests.',
+    priority: 1,
+  },
+  {
+    name: 'Would-Conceal',
+    type: 'integer',
+    jsonPath: '.status.wouldConceal',
+    description: 'Audited requests.',
+    priority: 1,
+  },
+] as const satisfies readonly PrinterColumn[];
+
+export const metadataPolicy = {
+  kind: 'MetadataPolicy',
+  plural: 'metadatapolicies',
+  singular: 'metadatapolicy',
+  shortName: 'mdp',
+  scope: 'Namespaced',
+  description:
+    'Lets a namespace hide metadata endpoints from its own pods. It can only tighten what the platform team decided.',
+  rootRules: [],
+  spec: {
+    type: 'object',
+    description: 'What is hidden from which pods of this namespace.',
+    properties: {
+      podSelector,
+      mode,
+      profile,
+      conceal,
+      directEgress: {
+        type: 'string',
+        enum: ['Deny', 'Unmanaged'],
+        default: 'Deny',
+        description:
+          '`Deny`: traffic that would reach the metadata addresses without the proxy is blocked, without opening anything else. `Unmanaged`: left alone. Default: `Deny`.',
+      },
+    },
+  },
+  status: policyStatus,
+  columns,
+  selectableFields: ['.spec.mode', '.spec.profile'],
+} as const satisfies KindDefinition;
+
+export const clusterMetadataPolicy = {
+  kind: 'ClusterMetadataPolicy',
+  plural: 'clustermetadatapolicies',
+  singular: 'clustermetadatapolicy',
+  shortName: 'cmdp',
+  scope: 'Cluster',
+  description:
+    "The platform team's decision on metadata endpoints across namespaces: profile, concealed and revealed endpoints. Metaveil's own namespace is never selected.",
+  rootRules: [],
+  spec: {
+    type: 'object',
+    description: 'What is hidden from and revealed to which pods of the cluster.',
+    properties: {
+      namespaceSelector: labelSelectorSchema(
+        'Namespaces the policy selects. Default: absent, which selects all. Example: `{matchLabels: {kubernetes.io/metadata.name: kube-system}}`.',
+      ),
+      podSelector,
+      mode,
+      profile,
+      conceal,
+      reveal: {
+        type: 'array',
+        minItems: 1,
+        maxItems: 64,
+        'x-kubernetes-list-type': 'atomic',
+        items: pattern,
+        description:
+          'Patterns of endpoints to show although the profile hides them. Exact, unless a pattern ends in `/**`. An enforcing `conceal` wins. Default: absent, none. Example: `[instance/attributes/team]`.',
+      },
+      legacyEndpoints: {
+        type: 'string',
+        enum: ['Deny', 'Allow'],
+        description:
+          'Whether the legacy `0.1` and `v1beta1` APIs answer. Default: absent, the profile decides (Baseline and Restricted deny).',
+      },
+      directEgress: {
+        type: 'string',
+        enum: ['Deny', 'Unmanaged', 'Allow'],
+        default: 'Deny',
+        description:
+          '`Deny`: traffic that would reach the metadata addresses without the proxy is blocked, without opening anything else. `Unmanaged`: left alone. `Allow`: an exception, no policy blocks the selected pods. Default: `Deny`.',
+      },
+    },
+  },
+  status: policyStatus,
+  columns,
+  selectableFields: ['.spec.mode', '.spec.profile'],
+} as const satisfies KindDefinition;
+
+export type MetadataPolicy = CustomResource<typeof metadataPolicy>;
+export type MetadataPolicySpec = FromSchema<(typeof metadataPolicy)['spec']>;
+export type ClusterMetadataPolicy = CustomResource<typeof clusterMetadataPolicy>;
+export type ClusterMetadataPolicySpec = FromSchema<(typeof clusterMetadataPolicy)['spec']>;
+export type MetadataPolicyStatus = FromSchema<typeof policyStatus>;
+export type Profile = FromSchema<typeof profile>;

@@ -1,0 +1,192 @@
+import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import type { CustomResource, FromSchema, KindDefinition } from './schema.ts';
+
+export const workloadIdentityBinding = {
+  kind: 'WorkloadIdentityBinding',
+  plural: 'workloadidentitybindings',
+  singular: 'workloadidentitybinding',
+  shortName: 'wib',
+  scope: 'Namespaced',
+  description:
+    'States which Kubernetes ServiceAccount acts as which Google identity. Named after its ServiceAccount, so there is one binding per ServiceAccount by construction.',
+  rootRules: [
+    {
+      rule: 'self.metadata.name == self.spec.serviceAccountName',
+      message: 'metadata.name must equal spec.serviceAccountName; rename the binding after its ServiceAccount',
+    },
+  ],
+  spec: {
+    type: 'object',
+    description: 'The identity and how it may be used.',
+    required: ['serviceAccountName'],
+    'x-kubernetes-validations': [
+      {
+        rule: "self.access != 'Impersonate' || has(self.googleServiceAccount)",
+        message: 'googleServiceAccount is required with access: Impersonate; set it, or use access: Direct',
+        fieldPath: '.googleServiceAccount',
+      },
+      {
+        rule: "self.access != 'Direct' || !has(self.googleServiceAccount)",
+        message: 'googleServiceAccount is forbidden with access: Direct; remove it, or use access: Impersonate',
+        fieldPath: '.googleServiceAccount',
+      },
+      {
+        rule: "self.access != 'Direct' || !has(self.idTokenAudiences)",
+        message:
+          'idTokenAudiences is forbidden with access: Direct, which has no identity tokens; remove it, or use access: Impersonate',
+        fieldPath: '.idTokenAudiences',
+      },
+      {
+        rule: "self.access != 'Direct' || self.tokenLifetimeSeconds <= 3600",
+        message: 'tokenLifetimeSeconds must be at most 3600 with access: Direct; lower it, or use access: Impersonate',
+        fieldPath: '.tokenLifetimeSeconds',
+      },
+    ],
+    properties: {
+      serviceAccountName: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 253,
+        pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+        description:
+          'Name of the ServiceAccount in this namespace; equals metadata.name. Immutable. No default. Example: `reports`.',
+        'x-kubernetes-validations': [
+          { rule: 'self == oldSelf', message: 'serviceAccountName is immutable; create another binding instead' },
+        ],
+      },
+      access: {
+        type: 'string',
+        enum: ['Impersonate', 'Direct'],
+        default: 'Impersonate',
+        description:
+          '`Impersonate`: tokens of googleServiceAccount. `Direct`: the federated identity itself, to which IAM roles are granted as a principal. Default: `Impersonate`.',
+      },
+      googleServiceAccount: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 254,
+        pattern: '^[a-z0-9][a-z0-9.-]{0,127}@([a-z0-9-]+[.])+gserviceaccount[.]com$',
+        description:
+          'E-mail of the Google service account to act as. Required with access Impersonate, forbidden with Direct. Example: `reports@my-project.iam.gserviceaccount.com`.',
+      },
+      providerName: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 253,
+        pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+        default: 'default',
+        description: 'Name of the WorkloadIdentityProvider to exchange at. Default: `default`.',
+      },
+      scopes: {
+        type: 'array',
+        minItems: 1,
+        maxItems: 64,
+        'x-kubernetes-list-type': 'set',
+        items: {
+          type: 'string',
+          minLength: 1,
+          maxLength: 256,
+          pattern: '^(https://[A-Za-z0-9._~/:-]+|openid|email|profile)$',
+          description: 'One OAuth 2.0 scope. Example: `https://www.googleapis.com/auth/devstorage.read_only`.',
+        },
+        description:
+          'Allow-list of OAuth scopes; a request for another one is refused with 403. A request without scopes gets this list. Absent: any scope, and `https://www.googleapis.com/auth/cloud-platform` where none is asked for.',
+      },
+      idTokenAudiences: {
+        type: 'array',
+        minItems: 1,
+        maxItems: 64,
+        'x-kubernetes-list-type': 'set',
+        items: {
+          type: 'string',
+          minLength: 1,
+          maxLength: 1024,
+          pattern: '^[!-~]+$',
+          description: 'One audience, compared exactly. Example: `https://reports.example.com`.',
+        },
+        description:
+          'Allow-list of audiences of identity tokens; a request for another one is refused with 403. Absent: any audience. Forbidden with access Direct.',
+      },
+      tokenLifetimeSeconds: {
+        type: 'integer',
+        format: 'int32',
+        minimum: 600,
+        maximum: 43200,
+        default: 3600,
+        description:
+          'Lifetime of access tokens in seconds, 600 to 43200; at most 3600 with access Direct. Above 3600 the Google organisation must allow it for the service account. Default: 3600.',
+      },
+      suspend: {
+        type: 'boolean',
+        default: false,
+        description:
+          'Stop serving tokens for this binding without deleting it; cached tokens are dropped on every connected node within 2 s. Default: false.',
+      },
+    },
+  },
+  status: {
+    type: 'object',
+    description: 'What the controller and the nodes report.',
+    default: pendingStatus,
+    properties: {
+      observedGeneration: observedGenerationSchema,
+      conditions: conditionsSchema,
+      principal: {
+        type: 'string',
+        maxLength: 1024,
+        description:
+          'The exact member to grant `roles/iam.workloadIdentityUser` (or, with Direct, any role) to. Form: `principal://…`.',
+      },
+      nodes: nodesSchema,
+      workloads: {
+        type: 'integer',
+        format: 'int32',
+        minimum: 0,
+        description: 'Live pods that run as the ServiceAccount. Written at most every 10 s.',
+      },
+    },
+  },
+  columns: [
+    {
+      name: 'Ready',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
+      description: 'Whether pods can get tokens.',
+    },
+    {
+      name: 'Reason',
+      type: 'string',
+      jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
+      description: 'Cause of Ready.',
+    },
+    {
+      name: 'Google-Service-Account',
+      type: 'string',
+      jsonPath: '.spec.googleServiceAccount',
+      description: 'Identity acted as.',
+    },
+    { name: 'Nodes', type: 'string', jsonPath: '.status.nodes.summary', description: 'Nodes programmed / desired.' },
+    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' },
+    { name: 'Access', type: 'string', jsonPath: '.spec.access', description: 'Impersonate or Direct.', priority: 1 },
+    {
+      name: 'Provider',
+      type: 'string',
+      jsonPath: '.spec.providerName',
+      description: 'WorkloadIdentityProvider.',
+      priority: 1,
+    },
+    { name: 'Workloads', type: 'integer', jsonPath: '.status.workloads', description: 'Live pods.', priority: 1 },
+    {
+      name: 'Principal',
+      type: 'string',
+      jsonPath: '.status.principal',
+      description: 'Member to grant roles to.',
+      priority: 1,
+    },
+  ],
+  selectableFields: ['.spec.serviceAccountName', '.spec.googleServiceAccount', '.spec.providerName'],
+} as const satisfies KindDefinition;
+
+export type WorkloadIdentityBinding = CustomResource<typeof workloadIdentityBinding>;
+export type WorkloadIdentityBindingSpec = FromSchema<(typeof workloadIdentityBinding)['spec']>;
+export type WorkloadIdentityBindingStatus = FromSchema<(typeof workloadIdentityBinding)['status']>;
