@@ -7,7 +7,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -49,19 +48,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "call this program by the name of a component, or name one first:", names)
 		os.Exit(2)
 	}
-	if os.Getenv("METAVEIL_LIFELINE") == "stdin" {
-		go exitWithParent()
-	}
 	run()
-}
-
-// exitWithParent ends the program when its standard input closes. The pipe's
-// other end is held by the test process alone, so the kernel closes it however
-// that process ends, kill -9 included.
-func exitWithParent() {
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	fmt.Fprintln(os.Stderr, "lifeline closed: the process that started this one is gone")
-	os.Exit(0)
 }
 
 // server wraps construction too: building a command registers its flags
