@@ -53,7 +53,7 @@ describe('scopes', () => {
   }
 
   it('that are granted are always inside the allow-list', () => {
-    const names = fc.constantFrom('a', 'b', 'c', 'd', 'e');
+    const names = fc.constantFrom<string>('a', 'b', 'c', 'd', 'e');
     fc.assert(
       fc.property(fc.array(names, { minLength: 1 }), fc.array(names), (allowed, requested) => {
         const resolution = resolveScopes({ scopes: allowed }, requested);
