@@ -1,6 +1,6 @@
 /** What the evaluator says about one (workload, path), and why. */
 import type { Profile } from '../../api/v1/index.ts';
-import type { CompiledPolicy, Mode, NodeSettings, Workload } from '../snapshot/types.ts';
+import type { BindingView, CompiledPolicy, Mode, NodeSettings, UnboundReason, Workload } from '../snapshot/types.ts';
 
 /** A path below /computeMetadata/v1/ as segments: decoded, without `.`, `..` or empty ones. */
 export type CanonicalPath = readonly string[];
@@ -20,6 +20,16 @@ export interface PolicyReference {
   readonly namespace: string;
   readonly name: string;
 }
+
+/**
+ * Whose account `instance/service-accounts/**` is for a workload. `node`: the VM's own, from the node's real server.
+ * `absent`: the listing is empty and everything below is 404 with advice.
+ */
+export type ServiceAccountSource =
+  | { readonly kind: 'binding'; readonly binding: BindingView }
+  | { readonly kind: 'federated'; readonly binding: BindingView }
+  | { readonly kind: 'node' }
+  | { readonly kind: 'absent'; readonly reason: UnboundReason };
 
 /** One step of the evaluation, in order; the last one decided. */
 export type TraceStep =
@@ -48,6 +58,13 @@ export interface Permit {
   readonly workload: Workload;
   readonly path: CanonicalPath;
   readonly version: ApiVersion;
+  /**
+   * `workload`: served from the workload's own identity, never asked upstream. `node`: a value of the node's tree,
+   * real or emulated.
+   */
+  readonly origin: 'node' | 'workload';
+  /** `directory`: only a listing or document of what else is revealed below; a value found at the path stays hidden. */
+  readonly extent: 'node' | 'directory';
   readonly [permitBrand]: true;
 }
 
@@ -64,5 +81,8 @@ export type Decision =
       readonly trace: readonly TraceStep[];
       readonly audit: readonly AuditFinding[];
     };
+
+/** What a listing or a recursive document may contain for one subject. Paths are canonical v1 paths. */
+export type PathFilter = (path: CanonicalPath) => Decision;
 
 export type { Mode };
