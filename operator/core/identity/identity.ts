@@ -1,0 +1,83 @@
+/**
+ * Which identity a pod has. There is no default identity: whatever is not decided here in the pod's favour leaves it
+ * without one, and the reason says what is missing.
+ */
+import type { MetadataProxySpec, WorkloadIdentityProvider } from '../../api/v1/index.ts';
+import type { Pod, ServiceAccount } from '../cluster/objects.ts';
+import type { ClusterView } from '../cluster/store.ts';
+import { adoptAnnotationsLabel } from '../names.ts';
+import type { BindingView, UnboundReason, WorkloadIdentity } from '../snapshot/types.ts';
+import { acceptBinding, isReservedNamespace } from './accept.ts';
+import type { IdentityRules } from './accept.ts';
+import { maxSubjectBytes, subjectBytes } from './principal.ts';
+import { acceptProvider } from './provider.ts';
+import { adoptedView, defaultProviderName, federatedView, viewOf } from './view.ts';
+
+/** An identity together with the provider it is exchanged at. */
+export interface ResolvedIdentity {
+  readonly identity: WorkloadIdentity;
+  /** Present exactly when the identity is bound. */
+  readonly provider: WorkloadIdentityProvider | undefined;
+}
+
+/** `unboundWorkloads` comes from the MetadataProxy that owns the pod's node. */
+export interface PodRules extends IdentityRules {
+  readonly unboundWorkloads: MetadataProxySpec['unboundWorkloads'];
+}
+
+export function identityOf(pod: Pod, cluster: ClusterView, rules: PodRules): ResolvedIdentity {
+  // A static pod's mirror can be forged in its name and namespace by whoever writes on the node.
+  if (pod.configHash !== '') return unbound('static-pod');
+  if (isReservedNamespace(pod.namespace, rules)) return unbound('reserved-namespace');
+  return (
+    identityFromBinding(pod, cluster, rules) ?? identityWithoutBinding(pod, cluster, rules) ?? unbound('no-binding')
+  );
+}
+
+/** Undefined if there is no binding. One that is there but not in effect ends the search: it never falls back. */
+function identityFromBinding(pod: Pod, cluster: ClusterView, rules: IdentityRules): ResolvedIdentity | undefined {
+  const binding = cluster.binding(pod.namespace, pod.serviceAccountName);
+  // Deleting it is the wish to revoke; somebody's finalizer on it must not delay that.
+  if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return undefined;
+  if (binding.spec.suspend) return unbound('suspended');
+  const context = {
+    serviceAccount: cluster.serviceAccount(pod.namespace, pod.serviceAccountName),
+    provider: cluster.provider(binding.spec.providerName),
+  };
+  const acceptance = acceptBinding(binding, context, rules);
+  if (acceptance.kind === 'rejected') return unbound('not-accepted');
+  const view = viewOf(binding, acceptance.provider);
+  return view === undefined ? unbound('not-accepted') : bound(view, acceptance.provider);
+}
+
+function identityWithoutBinding(pod: Pod, cluster: ClusterView, rules: PodRules): ResolvedIdentity | undefined {
+  const account = cluster.serviceAccount(pod.namespace, pod.serviceAccountName);
+  const provider = cluster.provider(defaultProviderName);
+  if (account === undefined || provider === undefined || !canExchange(account, provider, rules)) return undefined;
+  const adopted = adoptionAllowed(pod.namespace, provider, cluster) ? adoptedView(account) : undefined;
+  const view =
+    adopted ?? (rules.unboundWorkloads === 'FederatedIdentity' ? federatedView(account, provider) : undefined);
+  return view === undefined ? undefined : bound(view, provider);
+}
+
+function canExchange(account: ServiceAccount, provider: WorkloadIdentityProvider, rules: IdentityRules): boolean {
+  return (
+    provider.spec.type === 'WorkloadIdentityFederation' &&
+    acceptProvider(provider, rules).kind === 'accepted' &&
+    subjectBytes(account.namespace, account.name) <= maxSubjectBytes
+  );
+}
+
+/** Takes both the platform team's provider and a label on the namespace, which tenants cannot write. */
+function adoptionAllowed(namespace: string, provider: WorkloadIdentityProvider, cluster: ClusterView): boolean {
+  const labels = cluster.namespace(namespace)?.labels ?? {};
+  return provider.spec.adoptAnnotations && labels[adoptAnnotationsLabel] === 'true';
+}
+
+function bound(binding: BindingView, provider: WorkloadIdentityProvider): ResolvedIdentity {
+  return { identity: { kind: 'bound', binding }, provider };
+}
+
+function unbound(reason: UnboundReason): ResolvedIdentity {
+  return { identity: { kind: 'unbound', reason }, provider: undefined };
+}
