@@ -5,6 +5,7 @@
 import type { BindingUid, NodeUid, PodUid } from '../../core/brand.ts';
 import type { BindingView, NodeSnapshot, WorkloadIdentity, WorkloadServiceAccount } from '../../core/snapshot/types.ts';
 import type { IssuedToken } from '../../core/token/types.ts';
+import type { DecisionCount } from '../wire/calls.ts';
 
 /** status.user of an authenticated TokenReview. */
 export interface AuthenticatedUser {
@@ -99,7 +100,10 @@ export interface GoogleCredentials {
 export interface NodeSnapshots {
   /** Undefined for a node that is unknown or that no MetadataProxy owns. */
   snapshotOf(nodeName: string): NodeSnapshot | undefined;
-  /** `nodes` are those whose snapshot changed. Returns the unsubscription. */
+  /**
+   * `nodes` are those whose snapshot changed; the first build names all nodes, and the server listens before it.
+   * Returns the unsubscription.
+   */
   onChange(listener: (nodes: ReadonlySet<string>) => void): () => void;
 }
 
@@ -163,15 +167,7 @@ export interface InstanceReadiness {
   report(instance: PodUid, ready: boolean): void;
 }
 
-/** Decisions of one policy or of the profiles on one node since the last report. */
-export interface DecisionCount {
-  /** uid of the policy, '' for decisions of a profile. */
-  readonly policy: string;
-  readonly decision: 'concealed' | 'would-conceal' | 'legacy';
-  /** Increment, a positive integer. */
-  readonly count: number;
-}
-
+/** Takes what the nodes count; policies that the node does not have are filtered out before. */
 export interface DecisionCounters {
   record(nodeName: string, counts: readonly DecisionCount[]): void;
 }

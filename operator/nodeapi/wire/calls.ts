@@ -1,0 +1,118 @@
+/** Requests and replies of the methods that are not the watch. */
+import type { ContentHash, PodUid } from '../../core/brand.ts';
+import type { ResourceKey } from '../../core/snapshot/types.ts';
+import { maxAudienceLength, maxScopeLength, maxScopes } from '../../core/token/grants.ts';
+import type { IssuedToken, TokenOutcome, TokenRefusal, TokenWish } from '../../core/token/types.ts';
+import { boolean, constant, integer, list, object, oneOf, tagged, text } from './decode.ts';
+import type { Decoder } from './decode.ts';
+import { wireLimits } from './protocol.ts';
+import { decodeContentHash, decodePodUid, decodeResourceKey } from './resources.ts';
+
+/** One resource that the instance did not take over; the last good one stays in force, if there is one. */
+export interface Nack {
+  readonly key: ResourceKey;
+  readonly hash: ContentHash;
+  /** For people; at most 256 characters. */
+  readonly reason: string;
+}
+
+export interface AckRequest {
+  readonly version: ContentHash;
+  readonly nacks: readonly Nack[];
+  /** This instance accepts connections. */
+  readonly ready: boolean;
+}
+
+export const maxNackReasonLength = 256;
+
+export const decodeAckRequest: Decoder<AckRequest> = object({
+  version: decodeContentHash,
+  nacks: list(
+    object({ key: decodeResourceKey, hash: decodeContentHash, reason: text({ max: maxNackReasonLength }) }),
+    wireLimits.nacks,
+  ),
+  ready: boolean,
+});
+
+/** Reply to ack and report. */
+export type Acknowledged = Readonly<Record<string, never>>;
+
+export const decodeAcknowledged: Decoder<Acknowledged> = object({});
+
+export interface TokenRequest {
+  readonly workload: PodUid;
+  readonly wish: TokenWish;
+}
+
+const wish: Decoder<TokenWish> = tagged('kind', {
+  access: object({ kind: constant('access'), scopes: list(text({ max: maxScopeLength }), maxScopes) }),
+  identity: object({
+    kind: constant('identity'),
+    audience: text({ max: maxAudienceLength }),
+    format: oneOf('standard', 'full'),
+  }),
+});
+
+export const decodeTokenRequest: Decoder<TokenRequest> = object({ workload: decodePodUid, wish });
+
+const issued: Decoder<IssuedToken> = object({
+  token: text({ max: wireLimits.tokenLength, form: /^[!-~]+$/u }),
+  expiresAt: integer(0, Number.MAX_SAFE_INTEGER),
+});
+
+const refusal: Decoder<TokenRefusal> = tagged('kind', {
+  'unknown-workload': object({ kind: constant('unknown-workload') }),
+  unbound: object({ kind: constant('unbound') }),
+  'scope-not-allowed': object({ kind: constant('scope-not-allowed'), scope: text({ max: maxScopeLength }) }),
+  'audience-not-allowed': object({
+    kind: constant('audience-not-allowed'),
+    audience: text({ max: maxAudienceLength }),
+  }),
+  'no-identity-tokens': object({ kind: constant('no-identity-tokens') }),
+  'google-refused': object({
+    kind: constant('google-refused'),
+    status: integer(400, 599),
+    reason: text({ max: 2048 }),
+  }),
+  unavailable: object({ kind: constant('unavailable'), retryAfterMs: integer(0, 3_600_000) }),
+});
+
+export const decodeTokenOutcome: Decoder<TokenOutcome> = tagged('kind', {
+  issued: object({ kind: constant('issued'), issued }),
+  refused: object({ kind: constant('refused'), refusal }),
+});
+
+/** Decisions of one policy, or of the profiles, on the node since the last report. */
+export interface DecisionCount {
+  /** uid of the policy, '' for decisions of a profile. */
+  readonly policy: string;
+  readonly decision: 'concealed' | 'would-conceal' | 'legacy';
+  readonly count: number;
+}
+
+export interface ReportRequest {
+  /** Counts up from 1 per instance: a report that is sent again after a lost reply is counted once. */
+  readonly sequence: number;
+  readonly counts: readonly DecisionCount[];
+}
+
+export const decodeReportRequest: Decoder<ReportRequest> = object({
+  sequence: integer(1, Number.MAX_SAFE_INTEGER),
+  counts: list(
+    object({
+      policy: text({ max: 128 }),
+      decision: oneOf('concealed', 'would-conceal', 'legacy'),
+      count: integer(1, 1_000_000_000),
+    }),
+    wireLimits.counts,
+  ),
+});
+
+/** Leave has no parameters: the caller is the instance. */
+export const decodeLeaveRequest: Decoder<Acknowledged> = object({});
+
+export interface LeaveReply {
+  readonly verdict: 'released' | 'keep';
+}
+
+export const decodeLeaveReply: Decoder<LeaveReply> = object({ verdict: oneOf('released', 'keep') });
