@@ -1,0 +1,61 @@
+import type { CanonicalPath } from '../policy/decision.ts';
+import type { Rejection } from './canonical.ts';
+import { reject } from './rejection.ts';
+
+/** A request target split once. Segments are decoded: nothing decodes them again. */
+export interface Target {
+  readonly segments: CanonicalPath;
+  readonly trailingSlash: boolean;
+  /** The path as sent. */
+  readonly spelling: string;
+  /** Undecoded text after the first `?`, '' without one. */
+  readonly queryText: string;
+}
+
+export type ReadTarget =
+  { readonly kind: 'read'; readonly target: Target } | { readonly kind: 'rejected'; readonly rejection: Rejection };
+
+const maxTargetBytes = 8192;
+const maxPathBytes = 1024;
+const maxSegments = 18;
+
+const printable = /^[\x21-\x7e]*$/;
+/** The only escape a client was seen to need in a path is the `@` of an account's e-mail. */
+const segmentText = /^(?:[A-Za-z0-9._~@:+-]|%40)+$/;
+const onlyDots = /^\.+$/;
+
+/**
+ * Splits a request target. What no client sends is refused, not normalised: two parsers that normalise differently
+ * are a bypass.
+ */
+export function readTarget(text: string): ReadTarget {
+  if (text.length > maxTargetBytes) return rejected('target-too-long', 'target above 8 KiB');
+  if (!text.startsWith('/')) return rejected('target-form', 'target is not in origin form');
+  if (!printable.test(text)) return rejected('malformed-path', 'space, control or non-ASCII byte in the target');
+  if (/[\\#]/.test(text)) return rejected('malformed-path', 'backslash or fragment in the target');
+  const question = text.indexOf('?');
+  const path = question === -1 ? text : text.slice(0, question);
+  const queryText = question === -1 ? '' : text.slice(question + 1);
+  if (path.length > maxPathBytes) return rejected('target-too-long', 'path above 1 KiB');
+  return readPath(path, queryText);
+}
+
+function readPath(spelling: string, queryText: string): ReadTarget {
+  if (spelling === '/') return read({ segments: [], trailingSlash: true, spelling, queryText });
+  const trailingSlash = spelling.endsWith('/');
+  const segments = spelling.slice(1, trailingSlash ? -1 : undefined).split('/');
+  if (segments.length > maxSegments) return rejected('malformed-path', 'too many segments');
+  if (segments.includes('')) return rejected('malformed-path', 'empty segment');
+  if (!segments.every((segment) => segmentText.test(segment))) return rejected('malformed-path', 'byte or escape');
+  if (segments.some((segment) => onlyDots.test(segment))) return rejected('malformed-path', 'dot segment');
+  const decoded = segments.map((segment) => segment.replaceAll('%40', '@'));
+  return read({ segments: decoded, trailingSlash, spelling, queryText });
+}
+
+function read(target: Target): ReadTarget {
+  return { kind: 'read', target };
+}
+
+function rejected(code: 'target-too-long' | 'target-form' | 'malformed-path', detail: string): ReadTarget {
+  return { kind: 'rejected', rejection: reject(code, detail) };
+}
