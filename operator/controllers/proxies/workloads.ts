@@ -1,0 +1,136 @@
+/** The workload objects of one MetadataProxy: a DaemonSet for its pool, or a Deployment for each node. */
+import type { MetadataProxy } from '../../api/v1/index.ts';
+import type { Hash } from '../../core/brand.ts';
+import type { Node } from '../../core/cluster/objects.ts';
+import { ownedLabels, proxyServiceAccount } from '../../core/names.ts';
+import type { AppliedObject } from '../ports.ts';
+import { podTemplate, selectorLabels } from './pod-template.ts';
+import type { PodTemplate, ProxyInstallation } from './pod-template.ts';
+
+export interface WorkloadContext {
+  readonly installation: ProxyInstallation;
+  readonly hash: Hash;
+}
+
+/** Changes with every change of the pod template; a Deployment that carries another one is outdated. */
+export const templateHashAnnotation = 'metaveil.dev/template-hash';
+export const nodeLabel = 'metaveil.dev/node';
+
+/** What the DaemonSet controller tolerates for its pods; a Deployment that stands in for one must tolerate it too. */
+const daemonTolerations = [
+  { key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute' },
+  { key: 'node.kubernetes.io/unreachable', operator: 'Exists', effect: 'NoExecute' },
+  { key: 'node.kubernetes.io/disk-pressure', operator: 'Exists', effect: 'NoSchedule' },
+  { key: 'node.kubernetes.io/memory-pressure', operator: 'Exists', effect: 'NoSchedule' },
+  { key: 'node.kubernetes.io/pid-pressure', operator: 'Exists', effect: 'NoSchedule' },
+  { key: 'node.kubernetes.io/unschedulable', operator: 'Exists', effect: 'NoSchedule' },
+  { key: 'node.kubernetes.io/network-unavailable', operator: 'Exists', effect: 'NoSchedule' },
+] as const;
+
+/** The labels the sweep finds objects of this MetadataProxy by. */
+export function ownerLabels(proxy: MetadataProxy, hash: Hash): Readonly<Record<string, string>> {
+  return {
+    'app.kubernetes.io/name': 'metaveil',
+    'app.kubernetes.io/component': 'proxy',
+    [ownedLabels.managedBy]: 'metaveil-controller',
+    [ownedLabels.ownerKind]: 'MetadataProxy',
+    [ownedLabels.ownerName]: labelValue(proxy.metadata.name, hash),
+  };
+}
+
+/** Names may have 253 characters, label values 63: a long one keeps its beginning and gets a hash. */
+export function labelValue(name: string, hash: Hash): string {
+  return name.length <= 63 ? name : `${name.slice(0, 50).replace(/[^a-z0-9]+$/, '')}-${hash(name).slice(0, 12)}`;
+}
+
+/** The one ServiceAccount that proxies run as; no role is bound to it. */
+export function serviceAccount(installation: ProxyInstallation): AppliedObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: {
+      name: proxyServiceAccount,
+      namespace: installation.namespace,
+      labels: { 'app.kubernetes.io/name': 'metaveil', [ownedLabels.managedBy]: 'metaveil-controller' },
+    },
+    automountServiceAccountToken: false,
+  };
+}
+
+export function daemonSet(proxy: MetadataProxy, { installation, hash }: WorkloadContext): AppliedObject {
+  const selector = selectorLabels(labelValue(proxy.metadata.name, hash));
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: {
+      name: workloadName(proxy, '', hash),
+      namespace: installation.namespace,
+      labels: ownerLabels(proxy, hash),
+    },
+    spec: {
+      selector: { matchLabels: selector },
+      // The new instance serves before the old one goes: zero failed requests during an update.
+      updateStrategy: {
+        type: 'RollingUpdate',
+        rollingUpdate: { maxSurge: intOrPercentage(proxy.spec.maxUnavailable), maxUnavailable: 0 },
+      },
+      template: podTemplate(proxy.spec, selector, installation),
+    },
+  };
+}
+
+/** Owned by the Node, so that it goes with it. Never `nodeName`: that would bypass the scheduler. */
+export function deployment(proxy: MetadataProxy, node: Node, { installation, hash }: WorkloadContext): AppliedObject {
+  const onNode = { [nodeLabel]: labelValue(node.name, hash) };
+  const selector = { ...selectorLabels(labelValue(proxy.metadata.name, hash)), ...onNode };
+  const template = pinned(podTemplate(proxy.spec, selector, installation), node.name);
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: {
+      name: workloadName(proxy, node.name, hash),
+      namespace: installation.namespace,
+      labels: { ...ownerLabels(proxy, hash), ...onNode },
+      annotations: { [templateHashAnnotation]: hash(JSON.stringify(template)) },
+      ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: node.name, uid: node.uid }],
+    },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: selector },
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+      template,
+    },
+  };
+}
+
+function pinned(template: PodTemplate, nodeName: string): PodTemplate {
+  const { tolerations } = template.spec as { readonly tolerations: readonly object[] };
+  const onNode = { matchFields: [{ key: 'metadata.name', operator: 'In', values: [nodeName] }] };
+  return {
+    metadata: {
+      ...template.metadata,
+      annotations: { ...template.metadata.annotations, 'cluster-autoscaler.kubernetes.io/daemonset-pod': 'true' },
+    },
+    spec: {
+      ...template.spec,
+      tolerations: [...tolerations, ...daemonTolerations],
+      affinity: {
+        nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [onNode] } },
+      },
+    },
+  };
+}
+
+/** `metaveil-proxy-NAME` or, for one node, `metaveil-proxy-NAME-HASH`; at most 63 characters. */
+function workloadName(proxy: MetadataProxy, nodeName: string, hash: Hash): string {
+  const plain = `metaveil-proxy-${proxy.metadata.name.replaceAll('.', '-')}`;
+  const isExact = nodeName === '' && plain.length <= 63 && !proxy.metadata.name.includes('.');
+  if (isExact) return plain;
+  const suffix = hash(JSON.stringify([proxy.metadata.name, nodeName])).slice(0, 10);
+  return `${plain.slice(0, 48).replace(/-+$/, '')}-${suffix}`;
+}
+
+/** Kubernetes takes a bare number only as a number. */
+function intOrPercentage(text: string): number | string {
+  return text.endsWith('%') ? text : Number(text);
+}
