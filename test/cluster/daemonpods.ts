@@ -151,7 +151,7 @@ function freeAddress(podCIDR: string | undefined, taken: ReadonlySet<string>): s
   return undefined;
 }
 
-/** The nodes that the pod's required affinity leaves: the named one, all if it has none, none if it is more than that. */
+/** The nodes that the pod's required affinity leaves: all without one, none if it is more than a node's name. */
 function candidateNames(pod: Stored<Pod>, nodes: readonly string[]): readonly string[] {
   const terms = pod.spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   if (terms === undefined) return nodes;

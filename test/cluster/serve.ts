@@ -1,30 +1,38 @@
 /**
- * Runs one cluster for many test processes:
+ * One cluster for many test processes: the test runner calls serveCluster(); by hand,
  *
- *   node test/cluster/serve.ts FILE
+ *   node test/cluster/serve.ts
  *
- * When the cluster is ready, its description is in FILE (for METAVEIL_TEST_CLUSTER) and FILE's name on standard
- * output. The cluster lives until standard input closes, so it cannot outlive whoever started it.
+ * prints the path of its description (for METAVEIL_TEST_CLUSTER) when it is ready, and stops when standard input
+ * closes, so that it cannot outlive whoever started it.
  */
 import { once } from 'node:events';
-import { rename, rm, writeFile } from 'node:fs/promises';
-import { startCluster } from './cluster.ts';
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startProductCluster } from './cluster.ts';
 
-const [file] = process.argv.slice(2);
-if (file === undefined) {
-  process.stderr.write('usage: node test/cluster/serve.ts FILE\n');
-  process.exit(2);
+export interface ServedCluster {
+  /** The file that METAVEIL_TEST_CLUSTER has to name; it holds the admin's token and goes with the cluster. */
+  readonly descriptionPath: string;
+  readonly kubeconfigPath: string;
+  stop(): Promise<void>;
 }
 
-process.stdin.resume();
-const released = once(process.stdin, 'close');
+/** Starts a cluster with the product's CRDs in this process, for others to share. */
+export async function serveCluster(): Promise<ServedCluster> {
+  const cluster = await startProductCluster();
+  const descriptionPath = join(cluster.folder, 'description.json');
+  // By rename, so that whoever waits for the file never reads half of it.
+  await writeFile(`${descriptionPath}.new`, JSON.stringify(cluster.describe(), undefined, 2), { mode: 0o600 });
+  await rename(`${descriptionPath}.new`, descriptionPath);
+  return { descriptionPath, kubeconfigPath: cluster.kubeconfigPath, stop: () => cluster.stop() };
+}
 
-const cluster = await startCluster();
-// By rename, so that whoever waits for the file never reads half of it. It holds the admin's token.
-await writeFile(`${file}.new`, JSON.stringify(cluster.describe(), undefined, 2), { mode: 0o600 });
-await rename(`${file}.new`, file);
-process.stdout.write(`${file}\n`);
-
-await released;
-await rm(file, { force: true });
-await cluster.stop();
+if (import.meta.main) {
+  process.stdin.resume();
+  const released = once(process.stdin, 'close');
+  const served = await serveCluster();
+  process.stdout.write(`${served.descriptionPath}\n`);
+  await released;
+  await served.stop();
+}

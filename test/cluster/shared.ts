@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { openAccess, type ClusterAccess, type ClusterDescription } from './access.ts';
-import { startCluster, type Cluster } from './cluster.ts';
+import { startProductCluster, type Cluster } from './cluster.ts';
 
 let own: Promise<Cluster> | undefined;
 let attached: ClusterAccess | undefined;
@@ -13,11 +13,12 @@ after(async () => {
 });
 
 /**
- * A cluster that all tests of this run share: the one METAVEIL_TEST_CLUSTER describes (JSON, or the path of a file
- * with it; see serve.ts), else one of this process, started by the first call and stopped after the last test.
+ * A cluster with the product's CRDs that all tests of this run share: the one METAVEIL_TEST_CLUSTER describes
+ * (JSON, or the path of a file with it; see serve.ts), else one of this process, started by the first call and
+ * stopped after the last test.
  *
  * Whoever shares must use namespaces and node names of its own, and cannot stop anything: a test of outages calls
- * startCluster().
+ * startCluster() itself.
  */
 export async function sharedCluster(): Promise<ClusterAccess> {
   const described = process.env['METAVEIL_TEST_CLUSTER'];
@@ -25,7 +26,7 @@ export async function sharedCluster(): Promise<ClusterAccess> {
     attached ??= openAccess(readDescription(described));
     return attached;
   }
-  own ??= startCluster();
+  own ??= startProductCluster();
   return own;
 }
 

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import type { Pod } from 'kubernetes-types/core/v1.js';
-import type { ClusterDescription } from '../cluster/access.ts';
+import { openAccess, type ClusterDescription } from '../cluster/access.ts';
 import { isApiError } from '../cluster/api.ts';
 import { startCluster, type Cluster } from '../cluster/cluster.ts';
 import { runDaemonPods, type DaemonPods } from '../cluster/daemonpods.ts';
@@ -19,6 +21,7 @@ import {
   Pods,
   ServiceAccounts,
   TokenReviews,
+  namespacedKind,
   type Stored,
 } from '../cluster/kinds.ts';
 import { createNode, setNodeReady } from '../cluster/nodes.ts';
@@ -28,6 +31,22 @@ const containers = [{ name: 'main', image: 'example.invalid/none' }];
 
 function isReady(pod: Stored<Pod>): boolean {
   return pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true;
+}
+
+const widgetDefinition = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'widgets.example.com' },
+  spec: {
+    group: 'example.com',
+    scope: 'Namespaced',
+    names: { kind: 'Widget', plural: 'widgets' },
+    versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+  },
+};
+
+function isUnschedulable(pod: Stored<Pod>): boolean {
+  return pod.status?.conditions?.some(({ reason }) => reason === 'Unschedulable') === true;
 }
 
 describe('the control plane for tests', () => {
@@ -250,34 +269,132 @@ describe('the control plane for tests', () => {
   });
 });
 
+describe('a control plane with the scheduler', () => {
+  let cluster: Cluster;
+  let daemonPods: DaemonPods;
+
+  before(async () => {
+    cluster = await startCluster({ scheduler: true });
+    await createNode(cluster, 'tainted', { taints: [{ key: 'reserved', effect: 'NoSchedule' }] });
+    await createNode(cluster, 'open');
+    daemonPods = runDaemonPods(cluster, { nodes: ['tainted', 'open'] });
+  });
+
+  after(async () => {
+    await daemonPods.stop();
+    await cluster.stop();
+  });
+
+  it('leaves a second pod with the same host port Pending, and heeds taints', async () => {
+    const labels = { app: 'web' };
+    const ports = [{ containerPort: 8080, hostPort: 8080 }];
+    await cluster.api.create(Deployments, {
+      metadata: { namespace: 'default', name: 'web' },
+      spec: {
+        replicas: 2,
+        selector: { matchLabels: labels },
+        template: { metadata: { labels }, spec: { containers: containers.map((each) => ({ ...each, ports })) } },
+      },
+    });
+    const pods = await eventually('one pod runs and the other is unschedulable', async () => {
+      const found = await cluster.api.list(Pods, { labelSelector: 'app=web' });
+      const told = found.filter((pod) => isReady(pod) || isUnschedulable(pod));
+      return told.length === 2 ? told : undefined;
+    });
+    assert.deepEqual(pods.map((pod) => pod.spec?.nodeName ?? 'none').sort(), ['none', 'open']);
+  });
+});
+
+describe('a control plane with kinds installed before its controllers', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'metaveil-kinds-'));
+  const widgets = namespacedKind<{ metadata: { namespace: string; name: string } }>(
+    'example.com/v1',
+    'Widget',
+    'widgets',
+  );
+  let cluster: Cluster;
+
+  before(async () => {
+    writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify({ resources: ['widgets.yaml'] }));
+    writeFileSync(join(folder, 'widgets.yaml'), JSON.stringify(widgetDefinition));
+    cluster = await startCluster({ install: [folder] });
+  });
+
+  after(async () => {
+    await cluster.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  it('collects what a custom resource owned as fast as for any kind', async () => {
+    const ref = { namespace: 'default', name: 'owner' };
+    const { metadata } = await cluster.api.create(widgets, { metadata: ref });
+    const ownerReferences = [{ apiVersion: 'example.com/v1', kind: 'Widget', name: 'owner', uid: metadata.uid }];
+    await cluster.api.create(ConfigMaps, { metadata: { ...ref, ownerReferences } });
+    await cluster.api.delete(widgets, ref);
+    const gone = async () => ((await cluster.api.find(ConfigMaps, ref)) === undefined ? true : undefined);
+    await eventually('the ConfigMap is gone', gone, 10_000);
+  });
+
+  it('fails to start, and leaves nothing behind, when they cannot be installed', async () => {
+    const own = mkdtempSync(join(folder, 'own-'));
+    const temporary = process.env['TMPDIR'];
+    process.env['TMPDIR'] = own;
+    const failed = startCluster({ install: [join(folder, 'absent')] });
+    await assert.rejects(failed, /kubectl apply -k .*absent failed: /);
+    if (temporary === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = temporary;
+    assert.deepEqual(readdirSync(own), []);
+    await eventually('no process of it is left', async () =>
+      (await processesMentioning(own)).length === 0 ? true : undefined,
+    );
+  });
+});
+
 describe('a served cluster', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'metaveil-serve-'));
-  after(() => rmSync(folder, { recursive: true }));
+  const serve = join(import.meta.dirname, '..', 'cluster', 'serve.ts');
+
+  /** Starts a cluster in another process, and hands over its description once it is ready. */
+  async function serveElsewhere(): Promise<{ owner: ChildProcess; description: ClusterDescription }> {
+    const owner = spawn(process.execPath, [serve], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const [line] = (await once(createInterface({ input: owner.stdout }), 'line')) as [string];
+    return { owner, description: JSON.parse(readFileSync(line, 'utf8')) as ClusterDescription };
+  }
+
+  async function assertNothingLeft(description: ClusterDescription): Promise<void> {
+    await eventually('its processes and its folder are gone', async () => {
+      const processes = await processesMentioning(description.folder);
+      return processes.length === 0 && !existsSync(description.folder) ? true : undefined;
+    });
+  }
 
   it('is used by other processes, and leaves nothing behind when its owner is killed with SIGKILL', async () => {
-    const file = join(folder, 'cluster.json');
-    const serve = join(import.meta.dirname, '..', 'cluster', 'serve.ts');
-    const owner = spawn(process.execPath, [serve, file], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const { owner, description } = await serveElsewhere();
     try {
-      await eventually(
-        'the description is written',
-        async () => Promise.resolve(existsSync(file) || undefined),
-        60_000,
-      );
-      const description = JSON.parse(readFileSync(file, 'utf8')) as ClusterDescription;
-      const { openAccess } = await import('../cluster/access.ts');
       const access = openAccess(description);
       const account = await access.api.get(ServiceAccounts, { namespace: 'default', name: 'default' });
       assert.equal(account.metadata.namespace, 'default');
       await access.api.close();
-      owner.kill('SIGKILL');
-      await eventually('its processes and its folder are gone', async () => {
-        const processes = await processesMentioning(description.folder);
-        return processes.length === 0 && !existsSync(description.folder) ? true : undefined;
-      });
+      assert.equal((await processesMentioning(description.folder)).length, 4, 'three components and the watchdog');
     } finally {
       owner.kill('SIGKILL');
     }
+    await assertNothingLeft(description);
+  });
+
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    it(`dies of ${signal} as any process would, its cluster with it`, async () => {
+      const { owner, description } = await serveElsewhere();
+      owner.kill(signal);
+      assert.deepEqual(await once(owner, 'exit'), [null, signal]);
+      await assertNothingLeft(description);
+    });
+  }
+
+  it('stops when its standard input closes', async () => {
+    const { owner, description } = await serveElsewhere();
+    owner.stdin?.end();
+    assert.deepEqual(await once(owner, 'exit'), [0, null]);
+    await assertNothingLeft(description);
   });
 });
 
