@@ -46,13 +46,15 @@ export function federatedView(account: ServiceAccount, provider: WorkloadIdentit
 }
 
 const emailForm = new RegExp(workloadIdentityBinding.spec.properties.googleServiceAccount.pattern);
-const emailMaxLength = workloadIdentityBinding.spec.properties.googleServiceAccount.maxLength;
+/** Bound of an epoch on the wire; Google's longest e-mails are shorter. */
+const adoptedMaxLength = 128;
 
 /** What the annotation `iam.gke.io/gcp-service-account` asks for; undefined if it is not an e-mail Google has. */
 export function adoptedView(account: ServiceAccount): BindingView | undefined {
   const email = account.gkeServiceAccount;
-  if (email.length > emailMaxLength || !emailForm.test(email)) return undefined;
-  return synthesised(adoptedUid(account), { name: account.name, access: 'Impersonate', email });
+  if (email.length > adoptedMaxLength || !emailForm.test(email)) return undefined;
+  // An annotation has no generation: the e-mail itself tells tokens of two values apart.
+  return { ...synthesised(adoptedUid(account), { name: account.name, access: 'Impersonate', email }), epoch: email };
 }
 
 /** Carries the ServiceAccount's uid: one recreated under the same name shares no token with the old one. */
@@ -60,9 +62,8 @@ export function federatedUid(account: ServiceAccount): BindingUid {
   return `federated/${account.uid}` as BindingUid;
 }
 
-/** Carries the e-mail too: an annotation has no generation that would tell two values apart. */
 export function adoptedUid(account: ServiceAccount): BindingUid {
-  return `adopted/${account.uid}/${account.gkeServiceAccount}` as BindingUid;
+  return `adopted/${account.uid}` as BindingUid;
 }
 
 function synthesised(uid: BindingUid, own: Pick<BindingView, 'name' | 'access' | 'email'>): BindingView {
