@@ -3,6 +3,7 @@ import type { MetadataProxy } from '../../api/v1/index.ts';
 import type { Hash } from '../../core/brand.ts';
 import type { Node } from '../../core/cluster/objects.ts';
 import { ownedLabels, proxyServiceAccount } from '../../core/names.ts';
+import { labelValue } from '../labels.ts';
 import type { AppliedObject } from '../ports.ts';
 import { podTemplate, selectorLabels } from './pod-template.ts';
 import type { PodTemplate, ProxyInstallation } from './pod-template.ts';
@@ -36,11 +37,6 @@ export function ownerLabels(proxy: MetadataProxy, hash: Hash): Readonly<Record<s
     [ownedLabels.ownerKind]: 'MetadataProxy',
     [ownedLabels.ownerName]: labelValue(proxy.metadata.name, hash),
   };
-}
-
-/** Names may have 253 characters, label values 63: a long one keeps its beginning and gets a hash. */
-export function labelValue(name: string, hash: Hash): string {
-  return name.length <= 63 ? name : `${name.slice(0, 50).replace(/[^a-z0-9]+$/, '')}-${hash(name).slice(0, 12)}`;
 }
 
 /** The one ServiceAccount that proxies run as; no role is bound to it. */

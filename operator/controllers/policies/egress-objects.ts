@@ -1,0 +1,216 @@
+/** The objects that put an EgressPlan into effect, per kind of network policy. */
+import type { Hash } from '../../core/brand.ts';
+import type { BlockedAddresses, Opening } from '../../core/egress/addresses.ts';
+import type { DenyKind, EgressPlan, EgressScope } from '../../core/egress/plan.ts';
+import { selectorOf } from '../../core/egress/selection.ts';
+import type { Selection } from '../../core/egress/selection.ts';
+import { ownedLabels } from '../../core/names.ts';
+import type { AnyPolicy } from '../../core/snapshot/policies.ts';
+import type { AppliedObject } from '../ports.ts';
+import { labelValue } from '../labels.ts';
+
+/** API versions of the kinds that can carry a block. */
+export const egressKinds = {
+  NetworkPolicy: 'networking.k8s.io/v1',
+  ClusterNetworkPolicy: 'policy.networking.k8s.io/v1alpha2',
+  CiliumClusterwideNetworkPolicy: 'cilium.io/v2',
+  GlobalNetworkPolicy: 'projectcalico.org/v3',
+} as const;
+
+/** Calico applies the rest of a pod's policies only if our rules stand in a tier that passes on. */
+const calicoTier = 'metaveil';
+
+export interface EgressObjectContext {
+  readonly policy: AnyPolicy;
+  readonly blocked: BlockedAddresses;
+  readonly hash: Hash;
+}
+
+/** Labels of everything made for `policy`. */
+export function egressLabels(policy: AnyPolicy, hash: Hash): Readonly<Record<string, string>> {
+  return {
+    [ownedLabels.managedBy]: 'metaveil-controller',
+    [ownedLabels.ownerKind]: policy.kind,
+    ...(policy.metadata.namespace === undefined ? {} : { [ownedLabels.ownerNamespace]: policy.metadata.namespace }),
+    [ownedLabels.ownerName]: labelValue(policy.metadata.name, hash),
+  };
+}
+
+/** Everything the plan asks for, named after its policy and content so that a change never edits in place what still holds. */
+export function egressObjects(plan: EgressPlan, context: EgressObjectContext): readonly AppliedObject[] {
+  const networkPolicies = plan.networkPolicies.map(({ namespace, pods }) => networkPolicy(namespace, pods, context));
+  const denials = plan.denials.map(({ kind, scope }) => denial(kind, scope, context));
+  const tier = plan.denials.some(({ kind }) => kind === 'GlobalNetworkPolicy') ? [calicoTierObject] : [];
+  return [...tier, ...networkPolicies, ...denials];
+}
+
+function networkPolicy(namespace: string, pods: Selection, context: EgressObjectContext): AppliedObject {
+  const { blocked, hash, policy } = context;
+  return {
+    apiVersion: egressKinds.NetworkPolicy,
+    kind: 'NetworkPolicy',
+    metadata: { name: objectName(context, pods), namespace, labels: egressLabels(policy, hash) },
+    spec: {
+      podSelector: selectorOf(pods),
+      policyTypes: ['Egress'],
+      egress: [
+        {
+          to: [
+            { ipBlock: except('0.0.0.0/0', blocked.ipv4, 32) },
+            { ipBlock: except('::/0', blocked.ipv6, 128) },
+            // Some enforcers do not match pods by address.
+            { namespaceSelector: {} },
+          ],
+        },
+        ...blocked.openings.map(({ address, ports }) => ({ to: [{ ipBlock: { cidr: `${address}/32` } }], ports })),
+      ],
+    },
+  };
+}
+
+function except(cidr: string, addresses: readonly string[], bits: 32 | 128): Readonly<Record<string, unknown>> {
+  return addresses.length === 0 ? { cidr } : { cidr, except: addresses.map((address) => `${address}/${bits}`) };
+}
+
+function denial(kind: DenyKind, scope: EgressScope, context: EgressObjectContext): AppliedObject {
+  const { hash, policy } = context;
+  const suffix = kind === 'GlobalNetworkPolicy' ? `${calicoTier}.` : '';
+  return {
+    apiVersion: egressKinds[kind],
+    kind,
+    metadata: { name: suffix + objectName(context, scope), labels: egressLabels(policy, hash) },
+    spec: denialSpecs[kind](scope, context.blocked),
+  };
+}
+
+type DenialSpec = (scope: EgressScope, blocked: BlockedAddresses) => Readonly<Record<string, unknown>>;
+
+const denialSpecs: Readonly<Record<DenyKind, DenialSpec>> = {
+  ClusterNetworkPolicy: clusterNetworkPolicySpec,
+  CiliumClusterwideNetworkPolicy: ciliumSpec,
+  GlobalNetworkPolicy: calicoSpec,
+};
+
+/** `Pass` leaves the openings to whatever else applies, so they are not opened against another policy. */
+function clusterNetworkPolicySpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Record<string, unknown>> {
+  const openings = blocked.openings.map(({ address, ports }, index) => ({
+    name: `services-${index}`,
+    action: 'Pass',
+    to: [{ networks: [`${address}/32`] }],
+    protocols: ports.map(({ protocol, port }) => ({
+      [protocol.toLowerCase()]: { destinationPort: { number: port } },
+    })),
+  }));
+  return {
+    tier: 'Admin',
+    priority: 100,
+    subject: { pods: { namespaceSelector: selectorOf(scope.namespaces), podSelector: selectorOf(scope.pods) } },
+    egress: [...openings, { name: 'metadata', action: 'Deny', to: [{ networks: networks(blocked) }] }],
+  };
+}
+
+function networks(blocked: BlockedAddresses): readonly string[] {
+  return [...blocked.ipv4.map((address) => `${address}/32`), ...blocked.ipv6.map((address) => `${address}/128`)];
+}
+
+/** A deny rule would switch the endpoint to default deny; without that this policy only ever denies. */
+function ciliumSpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Record<string, unknown>> {
+  const namespaces = scope.namespaces.map((each) => ({
+    ...each,
+    key: `k8s:io.cilium.k8s.namespace.labels.${each.key}`,
+  }));
+  return {
+    endpointSelector: selectorOf([...namespaces, ...scope.pods.map((each) => ({ ...each, key: `k8s:${each.key}` }))]),
+    enableDefaultDeny: { egress: false, ingress: false },
+    egressDeny: [
+      {
+        toCIDR: networks(blocked),
+        toPorts: [
+          {
+            ports: closedPorts(blocked).map(({ protocol, port, endPort }) => ({ protocol, port: `${port}`, endPort })),
+          },
+        ],
+      },
+    ],
+  };
+}
+
+interface PortRange {
+  readonly protocol: 'TCP' | 'UDP';
+  readonly port: number;
+  readonly endPort: number;
+}
+
+/** Cilium's deny has no exceptions, so it names the ports around the openings. */
+function closedPorts({ openings }: BlockedAddresses): readonly PortRange[] {
+  return (['TCP', 'UDP'] as const).flatMap((protocol) => {
+    const open = [...new Set(openings.flatMap((opening) => openPorts(opening, protocol)))].sort((a, b) => a - b);
+    const starts = [1, ...open.map((port) => port + 1)];
+    const ends = [...open.map((port) => port - 1), 65535];
+    return starts
+      .map((port, index) => ({ protocol, port, endPort: ends[index] ?? 65535 }))
+      .filter(({ port, endPort }) => port <= endPort);
+  });
+}
+
+function openPorts({ ports }: Opening, protocol: 'TCP' | 'UDP'): readonly number[] {
+  return ports.filter((each) => each.protocol === protocol).map(({ port }) => port);
+}
+
+function calicoSpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Record<string, unknown>> {
+  const openings = blocked.openings.flatMap(({ address, ports }) =>
+    ports.map(({ protocol, port }) => ({
+      action: 'Pass',
+      protocol,
+      destination: { nets: [`${address}/32`], ports: [port] },
+    })),
+  );
+  const deny = (nets: readonly string[]) => (nets.length === 0 ? [] : [{ action: 'Deny', destination: { nets } }]);
+  return {
+    tier: calicoTier,
+    order: 100,
+    namespaceSelector: calicoSelector(scope.namespaces),
+    selector: calicoSelector(scope.pods),
+    types: ['Egress'],
+    egress: [
+      ...openings,
+      ...deny(blocked.ipv4.map((address) => `${address}/32`)),
+      ...deny(blocked.ipv6.map((address) => `${address}/128`)),
+    ],
+  };
+}
+
+/** Calico's own selector language; label keys and values are validated by Kubernetes and cannot contain quotes. */
+function calicoSelector(selection: Selection): string {
+  if (selection.length === 0) return 'all()';
+  return selection
+    .map(({ key, operator, values }) => {
+      const list = `{ ${values.map((value) => `'${value}'`).join(', ')} }`;
+      switch (operator) {
+        case 'In':
+          return `${key} in ${list}`;
+        case 'NotIn':
+          return `${key} not in ${list}`;
+        case 'Exists':
+          return `has(${key})`;
+        case 'DoesNotExist':
+          return `!has(${key})`;
+      }
+    })
+    .join(' && ');
+}
+
+/** Evaluated before the default tier; whatever our rules do not deny goes on to the others. */
+const calicoTierObject: AppliedObject = {
+  apiVersion: egressKinds.GlobalNetworkPolicy,
+  kind: 'Tier',
+  metadata: { name: calicoTier, labels: { [ownedLabels.managedBy]: 'metaveil-controller' } },
+  spec: { order: 10, defaultAction: 'Pass' },
+};
+
+/** `metaveil-POLICY-HASH`: the hash tells apart policies of one name in several namespaces, and several selectors. */
+function objectName({ policy, hash }: EgressObjectContext, selection: Selection | EgressScope): string {
+  const identity = JSON.stringify([policy.kind, policy.metadata.namespace ?? '', policy.metadata.name, selection]);
+  const readable = policy.metadata.name.slice(0, 40).replace(/[^a-z0-9]+$/, '');
+  return `metaveil-${readable.replaceAll('.', '-')}-${hash(identity).slice(0, 10)}`;
+}
