@@ -19,6 +19,18 @@ export const logEvents = {
   'controller-connected': 'The node API is connected.',
   'controller-disconnected': 'The node API is not reachable; the proxy goes on with what it has.',
   'leave-answered': 'The controller answered whether this node is released.',
+  'frame-refused': 'The controller sent a frame that does not decode; the connection is made anew.',
+  'resource-refused': 'A policy, workload or setting was not taken over by a node; the last good one stays in force.',
+  'last-good-unusable':
+    'The snapshot of the last run could not be read or written; the proxy waits for the controller.',
+  'nodeapi-listening': 'The node API accepts connections.',
+  'nodeapi-call-refused': 'A call to the node API was refused; `code` says by which rule.',
+  'nodeapi-call-failed': 'A call to the node API ended in an error of our own.',
+  'nodeapi-watch-opened': 'A proxy watches its node.',
+  'nodeapi-watch-closed': 'A watch ended; `reason` says why.',
+  'nodeapi-token-refused': 'A proxy was refused a token; `reason` says why.',
+  'nodeapi-exchange-failed': 'A token could not be had from Kubernetes or Google; `error` has their reason.',
+  'nodeapi-certificate-changed': "The node API's own CA or server certificate was made, renewed or retired.",
 } as const satisfies Record<string, string>;
 
 export type LogEvent = keyof typeof logEvents;
