@@ -306,15 +306,16 @@ describe('a control plane with the scheduler', () => {
 });
 
 describe('a control plane with kinds installed before its controllers', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'metaveil-kinds-'));
   const widgets = namespacedKind<{ metadata: { namespace: string; name: string } }>(
     'example.com/v1',
     'Widget',
     'widgets',
   );
+  let folder: string;
   let cluster: Cluster;
 
   before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'metaveil-kinds-'));
     writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify({ resources: ['widgets.yaml'] }));
     writeFileSync(join(folder, 'widgets.yaml'), JSON.stringify(widgetDefinition));
     cluster = await startCluster({ install: [folder] });
