@@ -53,9 +53,10 @@ export class SharedDispatcher {
   }
 
   #dispatcherFor(material: TlsMaterial): Dispatcher {
-    if (isDeepStrictEqual(this.#current?.material, material)) return this.#current.dispatcher;
+    const current = this.#current;
+    if (current !== undefined && isDeepStrictEqual(current.material, material)) return current.dispatcher;
     // Requests under way on the old pool, watches among them, come to their end there.
-    void this.#current?.dispatcher.close().catch(() => undefined);
+    void current?.dispatcher.close().catch(() => undefined);
     const dispatcher = this.#createDispatcher(material);
     this.#current = { material, dispatcher };
     return dispatcher;
