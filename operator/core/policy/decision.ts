@@ -39,6 +39,7 @@ export type TraceStep =
   | { readonly step: 'legacy-allowed'; readonly by: PolicyReference | 'profile' }
   | { readonly step: 'revealed-by-policy'; readonly policy: PolicyReference; readonly pattern: string }
   | { readonly step: 'own-service-account' }
+  | { readonly step: 'revealed-by-profile'; readonly profile: Profile; readonly row: string }
   | { readonly step: 'concealed-by-profile'; readonly profile: Profile; readonly row: string }
   | { readonly step: 'revealed-by-default' };
 

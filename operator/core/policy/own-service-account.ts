@@ -1,8 +1,43 @@
+import type { Profile } from '../../api/v1/index.ts';
+import type { WorkloadIdentity } from '../snapshot/types.ts';
 import type { CanonicalPath, PolicySubject, ServiceAccountSource } from './decision.ts';
-import type { Workload } from '../snapshot/types.ts';
+import { isServiceAccountPath, type PolicyPath } from './match.ts';
 
-/** Whose account the workload sees below instance/service-accounts/. */
-export declare function ownServiceAccount(subject: PolicySubject): ServiceAccountSource;
+/**
+ * Whose account a workload under `profile` sees below instance/service-accounts/. Only a pod that nobody bound can
+ * get the node's: one whose binding is suspended or broken must not fall back to an identity with other rights.
+ */
+export function accountUnder(profile: Profile, { workload, settings }: PolicySubject): ServiceAccountSource {
+  const { identity } = workload;
+  if (identity.kind === 'bound' && identity.binding.name !== '') return { kind: 'binding', binding: identity.binding };
+  if (profile === 'Privileged' && settings.platform === 'GCE' && isUnclaimed(identity)) return { kind: 'node' };
+  if (identity.kind === 'unbound') return { kind: 'absent', reason: identity.reason };
+  return settings.unboundWorkloads === 'FederatedIdentity'
+    ? { kind: 'federated', binding: identity.binding }
+    : { kind: 'absent', reason: 'no-binding' };
+}
 
-/** The path with the workload's own e-mail replaced by `default`; evaluate does this itself and permits carry it. */
-export declare function withoutAlias(path: CanonicalPath, workload: Workload): CanonicalPath;
+function isUnclaimed(identity: WorkloadIdentity): boolean {
+  return identity.kind === 'bound' || (identity.reason !== 'suspended' && identity.reason !== 'not-accepted');
+}
+
+/** The path with the e-mail of the workload's account replaced by `default`; permits carry it in this form. */
+export function withoutAlias(path: CanonicalPath, account: ServiceAccountSource): CanonicalPath {
+  const [, , name, ...rest] = path;
+  if (!isServiceAccountPath(path) || name === undefined || name !== emailOf(account)) return path;
+  return ['instance', 'service-accounts', 'default', ...rest];
+}
+
+/** The path with all names of the account in it, so that a policy on one name holds for the others. */
+export function policyPath(path: CanonicalPath, account: ServiceAccountSource): PolicyPath {
+  const segments = withoutAlias(path, account);
+  const name = segments[2];
+  if (!isServiceAccountPath(segments) || name === undefined) return { segments, accounts: [] };
+  const email = emailOf(account);
+  if (email === undefined) return { segments, accounts: 'any' };
+  return { segments, accounts: name === 'default' ? [name, email] : [name] };
+}
+
+function emailOf(account: ServiceAccountSource): string | undefined {
+  return account.kind === 'binding' || account.kind === 'federated' ? account.binding.email : undefined;
+}
