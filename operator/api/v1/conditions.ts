@@ -47,6 +47,19 @@ export const reasons = {
 
 export type Reason = keyof typeof reasons;
 
+/** Every condition an object of ours can carry. What is good is True, except for the two of kstatus. */
+export const conditionTypes = {
+  Ready: 'Sums up the others: True when everything the object asks for is in effect. Every kind has it.',
+  Accepted: 'The object is valid and what it refers to exists. Every kind has it.',
+  Programmed: 'Every connected node that needs this generation has acknowledged it.',
+  CredentialsVerified: 'WorkloadIdentityBinding: a real exchange with Google succeeded.',
+  DirectEgress: 'Policies: traffic to the metadata addresses that would pass the proxy by is denied as asked.',
+  Reconciling: 'kstatus: present and True while the controller is still working on it.',
+  Stalled: 'kstatus: present and True when the controller cannot go on until somebody changes something.',
+} as const satisfies Record<string, string>;
+
+export type ConditionType = keyof typeof conditionTypes;
+
 const conditionSchema = {
   type: 'object',
   description: 'One named aspect of the state, in the form of metav1.Condition.',

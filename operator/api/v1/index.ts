@@ -20,8 +20,8 @@ export const kinds = [
 
 export type KindName = (typeof kinds)[number]['kind'];
 
-export { reasons } from './conditions.ts';
-export type { Condition, ConditionStatus, Reason } from './conditions.ts';
+export { conditionTypes, reasons } from './conditions.ts';
+export type { Condition, ConditionStatus, ConditionType, Reason } from './conditions.ts';
 export type * from './metadata-policy.ts';
 export type * from './metadata-proxy.ts';
 export type * from './schema.ts';

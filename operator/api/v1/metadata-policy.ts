@@ -1,18 +1,30 @@
 import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition, ObjectSchema, PrinterColumn } from './schema.ts';
 import { labelSelectorSchema } from './selectors.ts';
 
 /**
  * A path below /computeMetadata/v1/ by segments: `*` matches within one segment, `**` (last only) the whole subtree.
- * `.` and `..` segments cannot be written: a segment needs a character other than a dot.
+ * The rules refuse what could never match: a pattern that hides nothing looks like protection.
  */
 const pattern = {
   type: 'string',
   minLength: 1,
   maxLength: 256,
-  pattern:
-    '^[A-Za-z0-9._@*-]*[A-Za-z0-9_@*-][A-Za-z0-9._@*-]*(/[A-Za-z0-9._@*-]*[A-Za-z0-9_@*-][A-Za-z0-9._@*-]*){0,15}$',
-  description: 'One pattern. Example: `instance/attributes/secret-*`.',
+  pattern: formats.metadataPattern.pattern,
+  description:
+    'One pattern below `/computeMetadata/v1/`; `*` stands for any text within a segment, a final `/**` for the whole subtree. Example: `instance/attributes/secret-*`.',
+  'x-kubernetes-validations': [
+    {
+      rule: "!self.matches('[*][*].|[^/][*][*]')",
+      message: '** must be the whole last segment of a pattern; use * within a segment',
+    },
+    {
+      rule: "self.matches('^(instance|project|universe|oslogin)(/|$)|^[*]')",
+      message:
+        'a pattern must start with instance, project, universe, oslogin or *; write it relative to /computeMetadata/v1/',
+    },
+  ],
 } as const;
 
 const podSelector = labelSelectorSchema(
@@ -23,14 +35,15 @@ const mode = {
   type: 'string',
   enum: ['Audit', 'Enforce'],
   default: 'Enforce',
-  description: '`Audit` only records what would have been concealed. Default: `Enforce`.',
+  description:
+    '`Enforce` conceals. `Audit` only records what would have been concealed, in status, metrics and events. Default: `Enforce`.',
 } as const;
 
 const profile = {
   type: 'string',
   enum: ['Privileged', 'Baseline', 'Restricted'],
   description:
-    'Named set of concealed endpoints, like the Pod Security Standards; `Restricted` is the strictest. Default: absent, the profile is decided elsewhere.',
+    'Named set of concealed endpoints, like the Pod Security Standards: `Privileged` conceals nothing, `Baseline` all that yields credentials or secrets, `Restricted` all but what GKE serves to a pod. The strictest one that selects a pod counts. Default: absent, other policies and the MetadataProxy decide.',
 } as const;
 
 const conceal = {
@@ -40,7 +53,7 @@ const conceal = {
   'x-kubernetes-list-type': 'atomic',
   items: pattern,
   description:
-    'Patterns of endpoints below `/computeMetadata/v1/` to hide, each with its subtree. Default: absent, none. Example: `[instance/attributes/kube-env]`.',
+    'Patterns of endpoints below `/computeMetadata/v1/` to hide, each with its subtree; nothing reveals them again. Default: absent, none. Example: `[instance/attributes/kube-env]`.',
 } as const;
 
 const counter = (what: string) =>
@@ -110,9 +123,10 @@ export const metadataPolicy = {
   description:
     'Lets a namespace hide metadata endpoints from its own pods. It can only tighten what the platform team decided.',
   rootRules: [],
+  nameMaxLength: 63,
   spec: {
     type: 'object',
-    description: 'What is hidden from which pods of this namespace.',
+    description: 'What is hidden from which pods of this namespace. Required; `{}` takes all defaults.',
     properties: {
       podSelector,
       mode,
@@ -141,9 +155,10 @@ export const clusterMetadataPolicy = {
   description:
     "The platform team's decision on metadata endpoints across namespaces: profile, concealed and revealed endpoints. Metaveil's own namespace is never selected.",
   rootRules: [],
+  nameMaxLength: 63,
   spec: {
     type: 'object',
-    description: 'What is hidden from and revealed to which pods of the cluster.',
+    description: 'What is hidden from and revealed to which pods of the cluster. Required; `{}` takes all defaults.',
     properties: {
       namespaceSelector: labelSelectorSchema(
         'Namespaces the policy selects. Default: absent, which selects all. Example: `{matchLabels: {kubernetes.io/metadata.name: kube-system}}`.',
@@ -159,13 +174,13 @@ export const clusterMetadataPolicy = {
         'x-kubernetes-list-type': 'atomic',
         items: pattern,
         description:
-          'Patterns of endpoints to show although the profile hides them. Exact, unless a pattern ends in `/**`. An enforcing `conceal` wins. Default: absent, none. Example: `[instance/attributes/team]`.',
+          'Patterns of endpoints to show although the profile hides them. Exact, unless a pattern ends in `/**`. An enforcing `conceal` of any policy wins. Default: absent, none. Example: `[instance/attributes/team]`.',
       },
       legacyEndpoints: {
         type: 'string',
         enum: ['Deny', 'Allow'],
         description:
-          'Whether the legacy `0.1` and `v1beta1` APIs answer. Default: absent, the profile decides (Baseline and Restricted deny).',
+          'Whether the legacy `0.1` and `v1beta1` APIs, which ask for no header, answer. Default: absent, the profile decides (`Baseline` and `Restricted` deny).',
       },
       directEgress: {
         type: 'string',

@@ -1,26 +1,35 @@
 import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition, ObjectSchema } from './schema.ts';
+import { labelKeyRule, labelsSchema } from './selectors.ts';
 
 const quantities = {
   type: 'object',
   maxProperties: 8,
   minProperties: 1,
+  'x-kubernetes-validations': [labelKeyRule],
   additionalProperties: {
     type: 'string',
     maxLength: 32,
-    pattern: '^[0-9]+([.][0-9]+)?(m|k|Ki|M|Mi|G|Gi)?$',
-    description: 'Quantity, written as a string. Example: `64Mi`.',
+    pattern: formats.quantity.pattern,
+    description: 'Amount of the resource, written as a string. Example: `64Mi`.',
   },
 } as const;
 
-const podMap = (what: string, example: string) =>
-  ({
-    type: 'object',
-    description: `${what} added to the proxy pods. Default: absent, none. Example: \`${example}\`.`,
-    minProperties: 1,
-    maxProperties: 32,
-    additionalProperties: { type: 'string', maxLength: 4096, description: 'Value.' },
-  }) as const;
+const podLabels = labelsSchema('Labels added to the proxy pods. Default: absent, none. Example: `{team: platform}`.', {
+  rule: "!self.exists(key, key.startsWith('metaveil.dev/') || key.startsWith('app.kubernetes.io/'))",
+  message:
+    "labels of metaveil.dev/ and app.kubernetes.io/ are the controller's own, by which it finds its pods; use another prefix",
+});
+
+const podAnnotations = {
+  type: 'object',
+  description: 'Annotations added to the proxy pods. Default: absent, none. Example: `{example.com/scrape: "false"}`.',
+  minProperties: 1,
+  maxProperties: 32,
+  additionalProperties: { type: 'string', maxLength: 4096, description: 'Value. Example: `"false"`.' },
+  'x-kubernetes-validations': [labelKeyRule],
+} as const satisfies ObjectSchema;
 
 const tolerations = {
   type: 'array',
@@ -31,25 +40,51 @@ const tolerations = {
     'Tolerations of the proxy pods. Default: absent, which tolerates every taint. Example: `[{operator: Exists}]`.',
   items: {
     type: 'object',
-    description: 'One toleration, as in a pod.',
+    description: 'One toleration, as in a pod. Example: `{key: dedicated, operator: Exists, effect: NoSchedule}`.',
+    'x-kubernetes-validations': [
+      {
+        rule: "has(self.key) || (has(self.operator) && self.operator == 'Exists')",
+        message: 'a toleration without key must have operator: Exists; add the key or the operator',
+      },
+      {
+        rule: "!has(self.operator) || self.operator != 'Exists' || !has(self.value) || self.value == ''",
+        message: 'value is forbidden with operator: Exists; remove it, or use operator: Equal',
+      },
+      {
+        rule: "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+        message: 'tolerationSeconds needs effect: NoExecute; set the effect, or remove tolerationSeconds',
+      },
+    ],
     properties: {
-      key: { type: 'string', maxLength: 317, description: 'Taint key; absent with operator Exists matches all.' },
+      key: {
+        type: 'string',
+        minLength: 1,
+        maxLength: 317,
+        pattern: formats.labelKey.pattern,
+        description: 'Taint key. Default: absent, every key, which needs operator `Exists`. Example: `dedicated`.',
+      },
       operator: {
         type: 'string',
         enum: ['Exists', 'Equal'],
-        description: 'How key and value relate. Kubernetes reads absent as `Equal`.',
+        description:
+          '`Exists`: any value of the key. `Equal`: the value given. Default: absent, which Kubernetes reads as `Equal`.',
       },
-      value: { type: 'string', maxLength: 63, description: 'Taint value for operator Equal.' },
+      value: {
+        type: 'string',
+        maxLength: 63,
+        pattern: formats.labelValue.pattern,
+        description: 'Taint value for operator `Equal`. Default: absent, the empty value. Example: `gpu`.',
+      },
       effect: {
         type: 'string',
         enum: ['NoSchedule', 'PreferNoSchedule', 'NoExecute'],
-        description: 'Taint effect; absent matches all.',
+        description: 'Taint effect. Default: absent, every effect.',
       },
       tolerationSeconds: {
         type: 'integer',
         format: 'int64',
         minimum: 0,
-        description: 'Seconds a NoExecute taint is tolerated; absent is for ever.',
+        description: 'Seconds a `NoExecute` taint is tolerated. Default: absent, for ever. Example: `300`.',
       },
     },
   },
@@ -58,52 +93,70 @@ const tolerations = {
 const emulated = {
   type: 'object',
   description:
-    'Values the emulated metadata tree serves where no real server exists (platform None) or may not be asked. Absent values answer 404.',
+    'Values the emulated metadata tree serves where no real server exists (platform `None`) or may not be asked; an absent value answers 404. Default: absent, the values of the nodes\' own server. Example: `{projectId: my-project, numericProjectId: "123456789012"}`.',
   minProperties: 1,
   properties: {
     projectId: {
       type: 'string',
       maxLength: 64,
-      pattern: '^[a-z0-9.:-]+$',
-      description: 'Google project id. Example: `my-project`.',
+      pattern: formats.projectId.pattern,
+      description: 'Served as project/project-id. Default: absent. Example: `my-project`.',
     },
     numericProjectId: {
       type: 'string',
       maxLength: 20,
-      pattern: '^[0-9]+$',
-      description: 'Google project number, as a string. Example: `"123456789012"`.',
+      pattern: formats.number.pattern,
+      description:
+        'Project number, as a string; served as project/numeric-project-id. Default: absent. Example: `"123456789012"`.',
     },
     zone: {
       type: 'string',
       maxLength: 64,
-      pattern: '^[a-z0-9-]+$',
-      description: "Zone; default: the node's label topology.kubernetes.io/zone. Example: `europe-west4-a`.",
+      pattern: formats.location.pattern,
+      description:
+        "Last part of instance/zone. Default: absent, the node's label `topology.kubernetes.io/zone`. Example: `europe-west4-a`.",
     },
     clusterName: {
       type: 'string',
       maxLength: 253,
-      pattern: '^[A-Za-z0-9._-]+$',
-      description: 'Served as instance/attributes/cluster-name. Example: `prod`.',
+      pattern: formats.clusterName.pattern,
+      description: 'Served as instance/attributes/cluster-name. Default: absent. Example: `prod`.',
     },
     clusterLocation: {
       type: 'string',
       maxLength: 64,
-      pattern: '^[a-z0-9-]+$',
-      description: 'Served as instance/attributes/cluster-location. Example: `europe-west4`.',
+      pattern: formats.location.pattern,
+      description: 'Served as instance/attributes/cluster-location. Default: absent. Example: `europe-west4`.',
     },
     clusterUid: {
       type: 'string',
       maxLength: 128,
-      pattern: '^[A-Za-z0-9-]+$',
-      description: 'Served as instance/attributes/cluster-uid. Default: uid of the namespace kube-system.',
+      pattern: formats.clusterUid.pattern,
+      description:
+        'Served as instance/attributes/cluster-uid. Default: absent, the uid of the namespace kube-system. Example: `8d7c0c2a-0f5e-4d1a-9f5e-3b1b7d1f2a10`.',
     },
     attributes: {
       type: 'object',
       description:
-        'Further keys below instance/attributes/; profiles apply. Default: absent, none. Example: `{team: web}`.',
+        'Further keys below instance/attributes/, at most 64; profiles and policies apply. Default: absent, none. Example: `{team: web}`.',
       minProperties: 1,
       maxProperties: 64,
-      additionalProperties: { type: 'string', maxLength: 32768, description: 'Value of the attribute.' },
+      additionalProperties: {
+        type: 'string',
+        maxLength: 32768,
+        description: 'Value of the attribute, at most 32768 characters. Example: `web`.',
+      },
+      'x-kubernetes-validations': [
+        {
+          rule: "self.all(key, key.matches('^[A-Za-z0-9_-]{1,128}$'))",
+          message: 'each key must be 1 to 128 letters, digits and any of _-; rename the key',
+        },
+        {
+          rule: "!('cluster-name' in self || 'cluster-location' in self || 'cluster-uid' in self)",
+          message:
+            'cluster-name, cluster-location and cluster-uid have fields of their own; use clusterName, clusterLocation and clusterUid',
+        },
+      ],
     },
   },
 } as const satisfies ObjectSchema;
@@ -117,30 +170,32 @@ export const metadataProxy = {
   description:
     "The metadata proxy of a node pool: which nodes run it, how pods reach it, and what it serves. GKE's --workload-metadata-from-node, as an API.",
   rootRules: [],
+  nameMaxLength: 63,
   spec: {
     type: 'object',
-    description: 'Nodes, behaviour and pod template of the proxy.',
+    description: 'Nodes, behaviour and pod template of the proxy. Required; `{}` takes all defaults.',
     properties: {
-      nodeSelector: {
-        type: 'object',
-        description:
-          'Node labels; `kubernetes.io/os: linux` is always added. Default: absent, all Linux nodes. Example: `{pool: web}`.',
-        minProperties: 1,
-        maxProperties: 32,
-        additionalProperties: { type: 'string', maxLength: 63, description: 'Label value.' },
-      },
+      nodeSelector: labelsSchema(
+        'Labels of the nodes; `kubernetes.io/os: linux` is always added. Where two MetadataProxies select one node, the older one owns it. Default: absent, all Linux nodes. Example: `{pool: web}`.',
+        {
+          rule: "!('kubernetes.io/os' in self) || self['kubernetes.io/os'] == 'linux'",
+          message: 'the proxy runs on Linux nodes only; remove kubernetes.io/os from nodeSelector',
+        },
+      ),
       tolerations,
       mode: {
         type: 'string',
         enum: ['Audit', 'Enforce'],
         default: 'Enforce',
-        description: '`Audit`: every policy on these nodes only records. Default: `Enforce`.',
+        description:
+          '`Enforce`: policies conceal. `Audit`: every policy on these nodes only records. Default: `Enforce`.',
       },
       defaultProfile: {
         type: 'string',
         enum: ['Privileged', 'Baseline', 'Restricted'],
         default: 'Baseline',
-        description: 'Profile of pods that no ClusterMetadataPolicy gives one. Default: `Baseline`.',
+        description:
+          'Profile of pods that no ClusterMetadataPolicy gives one: `Privileged` conceals nothing, `Baseline` all that yields credentials or secrets, `Restricted` all but what GKE serves to a pod. Default: `Baseline`.',
       },
       unboundWorkloads: {
         type: 'string',
@@ -160,7 +215,8 @@ export const metadataProxy = {
         type: 'string',
         enum: ['Auto', 'GCE', 'AWS', 'Azure', 'None'],
         default: 'Auto',
-        description: "Whose metadata server the nodes have. `Auto` reads the node's providerID. Default: `Auto`.",
+        description:
+          "Whose metadata server the nodes have; `None` means none, everything is emulated. `Auto` reads the node's providerID. Default: `Auto`.",
       },
       interception: {
         type: 'string',
@@ -174,7 +230,7 @@ export const metadataProxy = {
         type: 'boolean',
         default: false,
         description:
-          'Remove the taint `startup-taint.cluster-autoscaler.kubernetes.io/metaveil` from a node once its proxy serves. Default: false.',
+          'Remove the taint `startup-taint.cluster-autoscaler.kubernetes.io/metaveil` from a node once its proxy serves. Default: `false`.',
       },
       workload: {
         type: 'string',
@@ -187,9 +243,9 @@ export const metadataProxy = {
         type: 'string',
         minLength: 1,
         maxLength: 512,
-        pattern: '^[A-Za-z0-9][A-Za-z0-9._:/@-]*$',
+        pattern: formats.image.pattern,
         description:
-          "Image of the proxy pods. Default: absent, the controller's own. Example: `registry.example.com/metaveil@sha256:…`.",
+          "Image of the proxy pods. Default: absent, the controller's own. Example: `registry.example.com/metaveil:v1.0.0`.",
       },
       imagePullSecrets: {
         type: 'array',
@@ -200,9 +256,17 @@ export const metadataProxy = {
           "Secrets in Metaveil's namespace to pull the image with. Default: absent, none. Example: `[{name: registry}]`.",
         items: {
           type: 'object',
-          description: 'Reference to a Secret.',
+          description: 'Reference to a Secret. Example: `{name: registry}`.',
           required: ['name'],
-          properties: { name: { type: 'string', minLength: 1, maxLength: 253, description: 'Name of the Secret.' } },
+          properties: {
+            name: {
+              type: 'string',
+              minLength: 1,
+              maxLength: 253,
+              pattern: formats.dnsSubdomain.pattern,
+              description: 'Name of the Secret. Required. Example: `registry`.',
+            },
+          },
         },
       },
       imagePullPolicy: {
@@ -211,30 +275,37 @@ export const metadataProxy = {
         default: 'IfNotPresent',
         description: 'When the image is pulled. Default: `IfNotPresent`.',
       },
-      podLabels: podMap('Labels', '{team: platform}'),
-      podAnnotations: podMap('Annotations', '{example.com/scrape: "false"}'),
+      podLabels,
+      podAnnotations,
       resources: {
         type: 'object',
         description:
-          'Resources of the proxy container. Default: absent, requests of 20m CPU and 48Mi memory, limit of 64Mi memory, no CPU limit (a throttled proxy looks like a failing identity).',
+          'Resources of the proxy container. Default: absent, requests of 20m CPU and 48Mi memory, limit of 64Mi memory, no CPU limit (a throttled proxy looks like a failing identity). Example: `{limits: {memory: 64Mi}}`.',
         minProperties: 1,
         properties: {
-          requests: { ...quantities, description: 'Requested amounts. Example: `{cpu: 20m, memory: 48Mi}`.' },
-          limits: { ...quantities, description: 'Upper bounds. Example: `{memory: 64Mi}`.' },
+          requests: {
+            ...quantities,
+            description:
+              'Requested amounts by resource. Default: absent, 20m CPU and 48Mi memory. Example: `{cpu: 20m, memory: 48Mi}`.',
+          },
+          limits: {
+            ...quantities,
+            description: 'Upper bounds by resource. Default: absent, 64Mi memory. Example: `{memory: 64Mi}`.',
+          },
         },
       },
       priorityClassName: {
         type: 'string',
         minLength: 1,
         maxLength: 253,
-        pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+        pattern: formats.dnsSubdomain.pattern,
         default: 'system-node-critical',
-        description: 'Priority of the proxy pods. Default: `system-node-critical`.',
+        description: 'PriorityClass of the proxy pods. Default: `system-node-critical`. Example: `platform-critical`.',
       },
       maxUnavailable: {
         type: 'string',
         maxLength: 8,
-        pattern: '^([1-9][0-9]{0,4}|[1-9][0-9]?%|100%)$',
+        pattern: formats.countOrPercentage.pattern,
         default: '1',
         description:
           'How many nodes may update at once: a number or a percentage, as a string. Default: `"1"`. Example: `"10%"`.',

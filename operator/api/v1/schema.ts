@@ -113,6 +113,8 @@ export interface KindDefinition {
   /** CEL rules at the root: they see only `metadata.name`, `spec` and `status`. */
   readonly rootRules: readonly CelRule[];
   readonly columns: readonly PrinterColumn[];
+  /** Bound of metadata.name where the name becomes a label value of what the controller makes. Default: 253. */
+  readonly nameMaxLength?: number;
   /** JSON paths usable in `kubectl get --field-selector`. */
   readonly selectableFields: readonly string[];
 }

@@ -1,4 +1,5 @@
 import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition } from './schema.ts';
 
 export const workloadIdentityBinding = {
@@ -17,7 +18,7 @@ export const workloadIdentityBinding = {
   ],
   spec: {
     type: 'object',
-    description: 'The identity and how it may be used.',
+    description: 'The identity and how it may be used. Required.',
     required: ['serviceAccountName'],
     'x-kubernetes-validations': [
       {
@@ -47,9 +48,9 @@ export const workloadIdentityBinding = {
         type: 'string',
         minLength: 1,
         maxLength: 253,
-        pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+        pattern: formats.dnsSubdomain.pattern,
         description:
-          'Name of the ServiceAccount in this namespace; equals metadata.name. Immutable. No default. Example: `reports`.',
+          'Name of the ServiceAccount in this namespace; equals metadata.name. Required. Immutable. Example: `reports`.',
         'x-kubernetes-validations': [
           { rule: 'self == oldSelf', message: 'serviceAccountName is immutable; create another binding instead' },
         ],
@@ -65,17 +66,17 @@ export const workloadIdentityBinding = {
         type: 'string',
         minLength: 1,
         maxLength: 254,
-        pattern: '^[a-z0-9][a-z0-9.-]{0,127}@([a-z0-9-]+[.])+gserviceaccount[.]com$',
+        pattern: formats.googleServiceAccount.pattern,
         description:
-          'E-mail of the Google service account to act as. Required with access Impersonate, forbidden with Direct. Example: `reports@my-project.iam.gserviceaccount.com`.',
+          'E-mail of the Google service account to act as. Required with access `Impersonate`, forbidden with `Direct`. Default: absent. Example: `reports@my-project.iam.gserviceaccount.com`.',
       },
       providerName: {
         type: 'string',
         minLength: 1,
         maxLength: 253,
-        pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
+        pattern: formats.dnsSubdomain.pattern,
         default: 'default',
-        description: 'Name of the WorkloadIdentityProvider to exchange at. Default: `default`.',
+        description: 'Name of the WorkloadIdentityProvider to exchange at. Default: `default`. Example: `prod-pool`.',
       },
       scopes: {
         type: 'array',
@@ -86,11 +87,11 @@ export const workloadIdentityBinding = {
           type: 'string',
           minLength: 1,
           maxLength: 256,
-          pattern: '^(https://[A-Za-z0-9._~/:-]+|openid|email|profile)$',
+          pattern: formats.scope.pattern,
           description: 'One OAuth 2.0 scope. Example: `https://www.googleapis.com/auth/devstorage.read_only`.',
         },
         description:
-          'Allow-list of OAuth scopes; a request for another one is refused with 403. A request without scopes gets this list. Absent: any scope, and `https://www.googleapis.com/auth/cloud-platform` where none is asked for.',
+          'Allow-list of OAuth scopes; a request for another one is refused with 403, a request without scopes gets this list. Default: absent, any scope, and `https://www.googleapis.com/auth/cloud-platform` where none is asked for. Example: `[https://www.googleapis.com/auth/devstorage.read_only]`.',
       },
       idTokenAudiences: {
         type: 'array',
@@ -101,11 +102,11 @@ export const workloadIdentityBinding = {
           type: 'string',
           minLength: 1,
           maxLength: 1024,
-          pattern: '^[!-~]+$',
+          pattern: formats.visibleAscii.pattern,
           description: 'One audience, compared exactly. Example: `https://reports.example.com`.',
         },
         description:
-          'Allow-list of audiences of identity tokens; a request for another one is refused with 403. Absent: any audience. Forbidden with access Direct.',
+          'Allow-list of audiences of identity tokens; a request for another one is refused with 403. Forbidden with access `Direct`, which has no identity tokens. Default: absent, any audience. Example: `[https://reports.example.com]`.',
       },
       tokenLifetimeSeconds: {
         type: 'integer',
@@ -114,13 +115,13 @@ export const workloadIdentityBinding = {
         maximum: 43200,
         default: 3600,
         description:
-          'Lifetime of access tokens in seconds, 600 to 43200; at most 3600 with access Direct. Above 3600 the Google organisation must allow it for the service account. Default: 3600.',
+          'Lifetime of access tokens in seconds, 600 to 43200; at most 3600 with access `Direct`. Above 3600 the Google organisation must allow it for the service account. Default: `3600`. Example: `1800`.',
       },
       suspend: {
         type: 'boolean',
         default: false,
         description:
-          'Stop serving tokens for this binding without deleting it; cached tokens are dropped on every connected node within 2 s. Default: false.',
+          'Stop serving tokens for this binding without deleting it; cached tokens are dropped on every connected node within 2 s. Default: `false`.',
       },
     },
   },
@@ -135,7 +136,7 @@ export const workloadIdentityBinding = {
         type: 'string',
         maxLength: 1024,
         description:
-          'The exact member to grant `roles/iam.workloadIdentityUser` (or, with Direct, any role) to. Form: `principal://…`.',
+          'The exact member to grant `roles/iam.workloadIdentityUser` (or, with access `Direct`, any role) to. Example: `principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/metaveil/subject/system:serviceaccount:web:reports`.',
       },
       nodes: nodesSchema,
       workloads: {

@@ -1,7 +1,6 @@
 import { conditionsSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition } from './schema.ts';
-
-const endpointDescription = 'https only. Example: `https://sts.googleapis.com`.';
 
 export const workloadIdentityProvider = {
   kind: 'WorkloadIdentityProvider',
@@ -14,12 +13,13 @@ export const workloadIdentityProvider = {
   rootRules: [],
   spec: {
     type: 'object',
-    description: 'Which pool the cluster is federated with.',
+    description: 'Which pool the cluster is federated with. Required.',
     required: ['type'],
     'x-kubernetes-validations': [
       {
         rule: "self.type != 'WorkloadIdentityFederation' || has(self.provider)",
-        message: 'provider is required with type: WorkloadIdentityFederation',
+        message:
+          'provider is required with type: WorkloadIdentityFederation; set the resource name of the pool provider',
         fieldPath: '.provider',
       },
       {
@@ -28,11 +28,16 @@ export const workloadIdentityProvider = {
       },
       {
         rule: "self.type != 'GKE' || (has(self.gkeWorkloadPool) && has(self.gkeCluster))",
-        message: 'gkeWorkloadPool and gkeCluster are required with type: GKE',
+        message: 'gkeWorkloadPool and gkeCluster are required with type: GKE; set both',
       },
       {
         rule: "self.type != 'GKE' || (!has(self.provider) && !has(self.audience))",
         message: 'provider and audience are forbidden with type: GKE; remove them',
+      },
+      {
+        rule: "self.type != 'GKE' || (!has(self.stsEndpoint) && !has(self.iamCredentialsEndpoint) && !has(self.caBundle))",
+        message:
+          'stsEndpoint, iamCredentialsEndpoint and caBundle are forbidden with type: GKE, whose own metadata server talks to Google; remove them',
       },
     ],
     properties: {
@@ -40,7 +45,7 @@ export const workloadIdentityProvider = {
         type: 'string',
         enum: ['WorkloadIdentityFederation', 'GKE'],
         description:
-          "`WorkloadIdentityFederation`: Metaveil exchanges tokens and serves them. `GKE`: GKE's own metadata server does, and the controller manages its annotation. Immutable. No default.",
+          "`WorkloadIdentityFederation`: Metaveil exchanges tokens and serves them. `GKE`: GKE's own metadata server does, and the controller manages its annotation. Required. Immutable.",
         'x-kubernetes-validations': [
           { rule: 'self == oldSelf', message: 'type is immutable; create another provider instead' },
         ],
@@ -48,63 +53,65 @@ export const workloadIdentityProvider = {
       provider: {
         type: 'string',
         maxLength: 256,
-        pattern:
-          '^projects/[0-9]{1,20}/locations/global/workloadIdentityPools/[a-z0-9-]{4,32}/providers/[a-z0-9-]{4,32}$',
+        pattern: formats.poolProvider.pattern,
         description:
-          'Resource name of the workload identity pool provider, with the project number. Required with type WorkloadIdentityFederation. Example: `projects/123456789012/locations/global/workloadIdentityPools/prod/providers/cluster-1`.',
+          'Resource name of the workload identity pool provider, with the project number. Required with type `WorkloadIdentityFederation`, forbidden with `GKE`. Default: absent. Example: `projects/123456789012/locations/global/workloadIdentityPools/prod/providers/cluster-1`.',
       },
       gkeWorkloadPool: {
         type: 'string',
         maxLength: 128,
-        pattern: '^[a-z0-9.:-]+[.]svc[.]id[.]goog$',
-        description: "GKE's workload pool. Required with type GKE. Example: `my-project.svc.id.goog`.",
+        pattern: formats.gkeWorkloadPool.pattern,
+        description:
+          "GKE's workload pool. Required with type `GKE`, forbidden otherwise. Default: absent. Example: `my-project.svc.id.goog`.",
       },
       gkeCluster: {
         type: 'string',
         maxLength: 256,
-        pattern: '^projects/[a-z0-9.:-]+/locations/[a-z0-9-]+/clusters/[a-z0-9-]+$',
+        pattern: formats.gkeCluster.pattern,
         description:
-          'Resource name of the GKE cluster. Required with type GKE. Example: `projects/my-project/locations/europe-west4/clusters/prod`.',
+          'Resource name of the GKE cluster. Required with type `GKE`, forbidden otherwise. Default: absent. Example: `projects/my-project/locations/europe-west4/clusters/prod`.',
       },
       audience: {
         type: 'string',
         minLength: 1,
         maxLength: 512,
-        pattern: '^[!-~]+$',
+        pattern: formats.visibleAscii.pattern,
         description:
-          'Audience of the Kubernetes tokens, as the pool provider expects it. Default: `//iam.googleapis.com/` followed by provider.',
+          'Audience of the Kubernetes tokens, as the pool provider expects it. Forbidden with type `GKE`. Default: absent, `//iam.googleapis.com/` followed by provider. Example: `https://clusters.example.com/prod`.',
       },
       universeDomain: {
         type: 'string',
         maxLength: 253,
-        pattern: '^[a-z0-9-]+([.][a-z0-9-]+)+$',
+        pattern: formats.universeDomain.pattern,
         default: 'googleapis.com',
-        description: 'Domain of the Google Cloud universe. Default: `googleapis.com`.',
+        description: 'Domain of the Google Cloud universe. Default: `googleapis.com`. Example: `apis.example.goog`.',
       },
       stsEndpoint: {
         type: 'string',
         maxLength: 512,
-        pattern: '^https?://[A-Za-z0-9.:_\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$',
-        description: `Security Token Service to use instead of the universe's own, for private access. ${endpointDescription}`,
+        pattern: formats.endpoint.pattern,
+        description:
+          "Security Token Service to use instead of the universe's own, for private access; https only. Forbidden with type `GKE`. Default: absent, `https://sts.` followed by universeDomain. Example: `https://sts.example.com`.",
       },
       iamCredentialsEndpoint: {
         type: 'string',
         maxLength: 512,
-        pattern: '^https?://[A-Za-z0-9.:_\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$',
-        description: `IAM Service Account Credentials API to use instead of the universe's own. ${endpointDescription}`,
+        pattern: formats.endpoint.pattern,
+        description:
+          "IAM Service Account Credentials API to use instead of the universe's own, for private access; https only. Forbidden with type `GKE`. Default: absent, `https://iamcredentials.` followed by universeDomain. Example: `https://iamcredentials.example.com`.",
       },
       caBundle: {
         type: 'string',
         maxLength: 65536,
         format: 'byte',
         description:
-          'Base64 of PEM certificates to trust for both endpoints in addition to the public ones. No default.',
+          'Base64 of PEM certificates to trust for both endpoints in addition to the public ones; at most 65536 characters. Forbidden with type `GKE`. Default: absent, none. Example: `LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t`.',
       },
       adoptAnnotations: {
         type: 'boolean',
         default: false,
         description:
-          'Honour the annotation `iam.gke.io/gcp-service-account` of ServiceAccounts without a binding, in namespaces labelled `metaveil.dev/adopt-annotations=true`. Default: false.',
+          'Honour the annotation `iam.gke.io/gcp-service-account` of ServiceAccounts without a binding, in namespaces labelled `metaveil.dev/adopt-annotations=true`. Default: `false`.',
       },
     },
   },
