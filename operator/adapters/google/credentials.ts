@@ -103,7 +103,7 @@ export class GoogleCredentialsAdapter implements GoogleCredentials {
   #federatedClient(exchange: Exchange): FederatedClient {
     const { provider, subjectToken } = exchange.request;
     return new FederatedClient({
-      audience: provider.audience,
+      audience: provider.exchangeAudience ?? provider.audience,
       tokenUrl: `${endpointOf('sts', provider, this.#allowInsecure)}/v1/token`,
       universeDomain: provider.universeDomain,
       subjectToken,

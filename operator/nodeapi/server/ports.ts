@@ -55,8 +55,13 @@ export interface ServiceAccountTokens {
 
 /** Where a provider's tokens are exchanged. */
 export interface FederationSettings {
-  /** Audience of the Kubernetes token and of the exchange, for example `//iam.googleapis.com/projects/…/providers/x`. */
+  /** Audience of the Kubernetes token, for example `//iam.googleapis.com/projects/…/providers/x`. */
   readonly audience: string;
+  /**
+   * Audience of the exchange: always the pool provider's full name, also when the provider wants tokens for another
+   * audience. Absent: `audience`.
+   */
+  readonly exchangeAudience?: string;
   /** For example `googleapis.com`; endpoints that are not given are derived from it. */
   readonly universeDomain: string;
   readonly stsEndpoint?: string;
