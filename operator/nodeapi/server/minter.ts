@@ -49,7 +49,9 @@ interface Flight {
 const exchangesPerServiceAccount = { burst: 30, perSecond: 0.5 };
 const longestQuietMs = 60_000;
 /** Who has a valid token in hand waits no longer than this for a better one: clients give up after 1 to 3 s. */
-const patienceMs = 500;
+const patienceWithToken = 500;
+/** Longer than any exchange: who has nothing waits for its end. */
+const patienceWithoutToken = 60_000;
 
 export class Minter {
   readonly #options: MinterOptions;
@@ -84,14 +86,13 @@ export class Minter {
   async #obtain(grant: Grant, signal: AbortSignal): Promise<TokenOutcome> {
     const entry = this.#cache.get(grant.cacheKey);
     const serving = this.#servingOf(entry);
-    const quiet = (entry?.quietUntil ?? 0) > this.#options.clock.now();
+    const quiet = entry !== undefined && entry.quietUntil > this.#options.clock.now();
     if (serving === 'fresh' || quiet) return this.#outcomeOf(entry);
     const flight = this.#flights.get(grant.cacheKey) ?? this.#takeOff(grant, entry);
     if ('retryAfterMs' in flight) return this.#outcomeOf(entry, flight.retryAfterMs);
-    if (serving === 'expired') return this.#outcomeOf(await this.#landed(flight, signal));
-    // After a first failure nobody waits for the next one.
-    if (serving === 'renew' || entry?.failures !== 0) return this.#outcomeOf(entry);
-    return this.#outcomeOf((await this.#landed(flight, signal, patienceMs)) ?? entry);
+    const patience = patienceFor(serving, entry);
+    if (patience === 0) return this.#outcomeOf(entry);
+    return this.#outcomeOf((await this.#landed(flight, signal, patience)) ?? entry);
   }
 
   #servingOf(entry: TokenEntry | undefined): Serving {
@@ -108,14 +109,14 @@ export class Minter {
   }
 
   /** What the flight left behind; undefined if it was revoked, or if `signal` or patience ended first. */
-  async #landed(flight: Flight, signal: AbortSignal, patience?: number): Promise<TokenEntry | undefined> {
+  async #landed(flight: Flight, signal: AbortSignal, patience: number): Promise<TokenEntry | undefined> {
     const ended = Promise.withResolvers<undefined>();
     const onAbort = (): void => ended.resolve(undefined);
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
-    const cancel = patience === undefined ? undefined : this.#options.clock.after(patience, onAbort);
+    const cancel = this.#options.clock.after(patience, onAbort);
     const entry = await Promise.race([flight.done, ended.promise]);
-    cancel?.();
+    cancel();
     signal.removeEventListener('abort', onAbort);
     return entry;
   }
@@ -186,6 +187,12 @@ export class Minter {
       flight.revocation.abort();
     }
   }
+}
+
+/** How long (ms) a call waits for an exchange under way; after a first failure nobody waits for the next one. */
+function patienceFor(serving: Serving, entry: TokenEntry | undefined): number {
+  if (serving === 'expired') return patienceWithoutToken;
+  return serving === 'wait' && entry?.failures === 0 ? patienceWithToken : 0;
 }
 
 /** The token request failed because of the pod it was made for; another pod of the ServiceAccount may succeed. */
