@@ -66,7 +66,7 @@ export class LocalObjects implements ObjectWriter, EventRecorder {
   }
 
   updateStatus(ref: ObjectRef, status: object): Promise<void> {
-    this.#change(ref, (object) => ({ ...object, status }) as CustomObject);
+    this.#change(ref, (object) => ({ ...object, status }));
     return Promise.resolve();
   }
 
@@ -88,7 +88,7 @@ export class LocalObjects implements ObjectWriter, EventRecorder {
   #setFinalizers(ref: ObjectRef, next: (present: readonly string[]) => readonly string[]): void {
     this.#change(ref, (object) => {
       const finalizers = next(object.metadata.finalizers ?? []);
-      return { ...object, metadata: { ...object.metadata, finalizers } } as CustomObject;
+      return { ...object, metadata: { ...object.metadata, finalizers } };
     });
   }
 
