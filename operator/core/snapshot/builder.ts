@@ -4,7 +4,6 @@
  * them at once and never holds up the process.
  */
 import type { ClusterView } from '../cluster/store.ts';
-import type { StoreChange } from '../cluster/store.ts';
 import { buildNodeSnapshot } from './build.ts';
 import type { SnapshotOptions } from './build.ts';
 import { nodesConcerned } from './concerns.ts';

@@ -4,35 +4,36 @@
  */
 import { sameValue } from '../cluster/equal.ts';
 import { splitKey } from '../cluster/kinds.ts';
-import type { CustomObject, StoredObject } from '../cluster/kinds.ts';
+import type { CustomObject, StoredObject, StoreKind } from '../cluster/kinds.ts';
 import type { Pod } from '../cluster/objects.ts';
 import type { ClusterView, StoreChange } from '../cluster/store.ts';
 import { epochOf } from '../identity/view.ts';
 
 export function nodesConcerned(change: StoreChange, cluster: ClusterView): Iterable<string> {
   if (hasNoEffect(change)) return [];
-  const { namespace, name } = splitKey(change.key);
-  switch (change.kind) {
-    case 'Pod':
-      return nodesOf([change.previous, change.current]);
-    case 'Node':
-      return [name];
-    case 'Namespace':
-      // The uid of kube-system is what every node serves as cluster-uid.
-      return name === 'kube-system' ? everyNode(cluster) : nodesOf(cluster.podsInNamespace(name));
-    case 'ServiceAccount':
-    case 'WorkloadIdentityBinding':
-      return nodesOf(cluster.podsOfServiceAccount(namespace, name));
-    case 'MetadataPolicy':
-      return nodesOf(cluster.podsInNamespace(namespace));
-    case 'NetworkPolicy':
-      return [];
-    case 'WorkloadIdentityProvider':
-    case 'ClusterMetadataPolicy':
-    case 'MetadataProxy':
-      return everyNode(cluster);
-  }
+  if (change.kind === 'Pod') return nodesOf([change.previous, change.current]);
+  return concernedBy[change.kind](splitKey(change.key), cluster);
 }
+
+type Concern = (key: { readonly namespace: string; readonly name: string }, cluster: ClusterView) => Iterable<string>;
+
+const nobody: Concern = () => [];
+const everyNode: Concern = (_key, cluster) => cluster.nodes().map(({ name }) => name);
+const nodesOfAccount: Concern = (key, cluster) => nodesOf(cluster.podsOfServiceAccount(key.namespace, key.name));
+
+const concernedBy: Readonly<Record<Exclude<StoreKind, 'Pod'>, Concern>> = {
+  Node: ({ name }) => [name],
+  // The uid of kube-system is what every node serves as cluster-uid.
+  Namespace: (key, cluster) =>
+    key.name === 'kube-system' ? everyNode(key, cluster) : nodesOf(cluster.podsInNamespace(key.name)),
+  ServiceAccount: nodesOfAccount,
+  WorkloadIdentityBinding: nodesOfAccount,
+  MetadataPolicy: ({ namespace }, cluster) => nodesOf(cluster.podsInNamespace(namespace)),
+  NetworkPolicy: nobody,
+  WorkloadIdentityProvider: everyNode,
+  ClusterMetadataPolicy: everyNode,
+  MetadataProxy: everyNode,
+};
 
 /** Our own status updates are the most frequent changes of all, and identities and snapshots do not depend on them. */
 export function hasNoEffect({ previous, current }: StoreChange): boolean {
@@ -52,8 +53,4 @@ function effectOf(object: CustomObject) {
 
 function nodesOf(pods: readonly (Pod | undefined)[]): Iterable<string> {
   return new Set(pods.map((pod) => pod?.nodeName ?? '').filter((nodeName) => nodeName !== ''));
-}
-
-function everyNode(cluster: ClusterView): Iterable<string> {
-  return cluster.nodes().map(({ name }) => name);
 }
