@@ -1,6 +1,6 @@
 import { group, kinds, version, type KindName } from '../../api/v1/index.ts';
 import type { ClusterStore } from '../../core/cluster/store.ts';
-import type { ObjectOf, StoredObject, StoreKind } from '../../core/cluster/kinds.ts';
+import type { StoredObject, StoreKind } from '../../core/cluster/kinds.ts';
 import { projectNamespace, projectServiceAccount } from './project/account.ts';
 import { projectCustom } from './project/custom.ts';
 import { projectNetworkPolicy } from './project/network-policy.ts';
@@ -67,8 +67,7 @@ function reflection(
     ...(fieldSelector !== undefined && { fieldSelector }),
     project,
     sink: {
-      // Each projection makes objects of its own kind only.
-      replace: (objects) => store.replace(type.kind, objects as readonly ObjectOf<StoreKind>[]),
+      replace: (objects) => store.replace(type.kind, objects),
       upsert: (object) => store.upsert(object),
       remove: (key) => store.remove(type.kind, key),
     },
