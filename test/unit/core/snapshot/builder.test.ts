@@ -147,10 +147,29 @@ describe('NodeSnapshotBuilder', () => {
     assert.deepEqual(settle(), [['node-a', 'node-b']]);
   });
 
+  const concerning: Readonly<Record<string, readonly [StoredObject, readonly string[]]>> = {
+    'a ServiceAccount recreated': [serviceAccount({ uid: 'again' }), ['node-a']],
+    "the provider's universe": [provider({ spec: { universeDomain: 'example.goog' } }), ['node-a', 'node-b']],
+    'a namespace that opens to adoption': [namespace('web', { 'metaveil.dev/adopt-annotations': 'true' }), ['node-a']],
+    'the uid of kube-system': [namespace('kube-system'), ['node-a', 'node-b']],
+    'the labels of a node': [node({ labels: { 'topology.kubernetes.io/zone': 'a' } }), ['node-a']],
+  };
+  for (const [what, [object, nodes]] of Object.entries(concerning)) {
+    it(`passes on ${what}`, () => {
+      const adopting = provider({ spec: { adoptAnnotations: true } });
+      const annotated = serviceAccount({ gkeServiceAccount: 'old@my-project.iam.gserviceaccount.com' });
+      const store = storeOf(...base, adopting, annotated, pod());
+      const { settle } = manual(store);
+      settle();
+      store.upsert(object);
+      assert.deepEqual(settle(), [nodes]);
+    });
+  }
+
   it('equals building everything anew, after any changes', () => {
     fc.assert(
       fc.property(changes, fc.integer({ min: 1, max: 7 }), (steps, every) => {
-        const store = storeOf(...base);
+        const store = storeOf(...base, pod(), pod({ name: 'p1', nodeName: 'node-b' }));
         const { builder, options, pass, settle } = manual(store, 2);
         for (const [index, step] of steps.entries()) {
           change(store, step);

@@ -59,8 +59,8 @@ export function change(store: ClusterStore, { kind, object }: Change): void {
 }
 
 const nodeName = fc.constantFrom('node-a', 'node-b', 'node-c');
-const namespaceName = fc.constantFrom('web', 'shop', 'kube-system', 'metaveil-system');
-const accountName = fc.constantFrom('api', 'worker');
+const namespaceName = fc.constantFrom('web', 'web', 'web', 'shop', 'kube-system', 'metaveil-system');
+const accountName = fc.constantFrom('api', 'api', 'worker');
 const label = fc.constantFrom('red', 'green');
 const generation = fc.integer({ min: 1, max: 3 });
 const phase = fc.constantFrom('Pending', 'Running', 'Succeeded', 'Failed');
@@ -89,7 +89,7 @@ const conceal = fc
 
 const policySpec = fc.record({ podSelector: selector, conceal }).map(({ podSelector, conceal: patterns }) => ({
   ...(podSelector !== undefined && { podSelector }),
-  ...(patterns !== undefined && { conceal: patterns }),
+  conceal: patterns,
 }));
 
 const objects: fc.Arbitrary<StoredObject> = fc.oneof(
