@@ -1,0 +1,101 @@
+/** What the methods with a single reply do. The caller's node comes from its credential, never from the request. */
+import type { PodUid } from '../../core/brand.ts';
+import type { TokenOutcome } from '../../core/token/types.ts';
+import type { Logger } from '../../telemetry/log.ts';
+import { decodeAckRequest, decodeLeaveRequest, decodeReportRequest, decodeTokenRequest } from '../wire/calls.ts';
+import type { Acknowledged, LeaveReply, ReportRequest, TokenRequest } from '../wire/calls.ts';
+import { decodeJson } from '../wire/decode.ts';
+import type { Decoder } from '../wire/decode.ts';
+import type { MethodName } from '../wire/methods.ts';
+import type { ProxyCaller } from './caller.ts';
+import type { Minter } from './minter.ts';
+import type { DecisionCounters, InstanceReadiness, NodeRelease, NodeSnapshots, ProxyPods } from './ports.ts';
+import type { WatchSessions } from './sessions.ts';
+
+export interface CallsOptions {
+  readonly sessions: WatchSessions;
+  readonly minter: Minter;
+  readonly snapshots: NodeSnapshots;
+  readonly pods: ProxyPods;
+  readonly counters: DecisionCounters;
+  readonly release: NodeRelease;
+  readonly readiness: InstanceReadiness;
+  readonly log: Logger;
+}
+
+export type CallMethod = Exclude<MethodName, 'watch'>;
+export type Reply = Acknowledged | TokenOutcome | LeaveReply;
+export type CallOutcome =
+  { readonly kind: 'replied'; readonly reply: Reply } | { readonly kind: 'malformed'; readonly problem: string };
+
+type Call = (caller: ProxyCaller, body: string, signal: AbortSignal) => Promise<CallOutcome>;
+
+export class Calls {
+  readonly #options: CallsOptions;
+  /** Last sequence of each instance's reports. */
+  readonly #reported = new Map<PodUid, number>();
+  readonly #calls: Readonly<Record<CallMethod, Call>>;
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+    options.pods.onGone((pod) => this.#reported.delete(pod));
+    this.#calls = {
+      ack: decoding(decodeAckRequest, (caller, request) => {
+        options.sessions.acknowledge(caller, request);
+        return {};
+      }),
+      token: decoding(decodeTokenRequest, (caller, request, signal) => this.#token(caller, request, signal)),
+      report: decoding(decodeReportRequest, (caller, request) => this.#report(caller, request)),
+      leave: decoding(decodeLeaveRequest, (caller) => this.#leave(caller)),
+    };
+  }
+
+  /** `body` within the method's bound. */
+  call(method: CallMethod, caller: ProxyCaller, body: string, signal: AbortSignal): Promise<CallOutcome> {
+    return this.#calls[method](caller, body, signal);
+  }
+
+  async #token(caller: ProxyCaller, request: TokenRequest, signal: AbortSignal): Promise<TokenOutcome> {
+    const outcome = await this.#options.minter.mint(caller, request, signal);
+    if (outcome.kind === 'refused')
+      this.#options.log.warn('nodeapi-token-refused', {
+        node: caller.pod.nodeName,
+        podUid: request.workload,
+        kind: request.wish.kind,
+        reason: outcome.refusal.kind,
+      });
+    return outcome;
+  }
+
+  #report(caller: ProxyCaller, { sequence, counts }: ReportRequest): Acknowledged {
+    const { snapshots, counters } = this.#options;
+    const { uid, nodeName } = caller.pod;
+    if (sequence <= (this.#reported.get(uid) ?? 0)) return {};
+    this.#reported.set(uid, sequence);
+    const known = snapshots.snapshotOf(nodeName)?.resources;
+    // A node counts for the policies it has, and for no others.
+    const credible = counts.filter(({ policy }) => policy === '' || known?.has(`policy/${policy}`) === true);
+    if (credible.length > 0) counters.record(nodeName, credible);
+    return {};
+  }
+
+  #leave(caller: ProxyCaller): LeaveReply {
+    const { release, readiness, log } = this.#options;
+    const { uid, nodeName } = caller.pod;
+    const verdict = release.decide(nodeName, uid);
+    readiness.report(uid, false);
+    log.info('leave-answered', { node: nodeName, podUid: uid, reason: verdict });
+    return { verdict };
+  }
+}
+
+function decoding<T>(
+  decoder: Decoder<T>,
+  handle: (caller: ProxyCaller, request: T, signal: AbortSignal) => Reply | Promise<Reply>,
+): Call {
+  return async (caller, body, signal) => {
+    const decoded = decodeJson(decoder, body);
+    if (decoded.kind === 'invalid') return { kind: 'malformed', problem: `${decoded.at}: ${decoded.problem}` };
+    return { kind: 'replied', reply: await handle(caller, decoded.value, signal) };
+  };
+}
