@@ -1,53 +1,33 @@
-import {
-  AuthenticationV1Api,
-  CoordinationV1Api,
-  CoreV1Api,
-  createConfiguration,
-  ServerConfiguration,
-  type Configuration,
-  type KubeConfig,
-} from '@kubernetes/client-node';
+import type { KubeConfig } from '@kubernetes/client-node';
 import { MetaveilError } from '../../core/errors.ts';
 import { errorOfFailure } from './failure.ts';
-import { httpLibrary, type CallOptions } from './http-library.ts';
 import { Transport, type ApiRequest, type TransportOptions } from './transport.ts';
 
+/** A request whose body is still a value. */
+export type ApiCall = Omit<ApiRequest, 'body'> & { readonly body?: object };
+
 /**
- * Access to one API server. Objects with fixed types go through the library's generated APIs; objects of any type, lists
- * and watches through `transport`, because the library would drop fields that it does not know. Both share one connection
- * pool, one way of errors and one set of deadlines.
+ * Access to one API server. The library supplies kubeconfig, credentials and certificates; requests are plain JSON of our
+ * own, because its generated classes drop fields they do not know, open a connection per call, know no deadline, and throw
+ * errors that quote whole replies.
  */
 export class KubeClient {
   readonly kubeConfig: KubeConfig;
   readonly transport: Transport;
-  readonly core: CoreV1Api;
-  readonly authentication: AuthenticationV1Api;
-  readonly coordination: CoordinationV1Api;
 
   constructor(options: TransportOptions) {
     this.kubeConfig = options.kubeConfig;
     this.transport = new Transport(options);
-    const configuration = createConfiguration({
-      baseServer: new ServerConfiguration(this.transport.server, {}),
-      httpApi: httpLibrary(this.transport),
-    });
-    this.core = new CoreV1Api(configuration);
-    this.authentication = new AuthenticationV1Api(configuration);
-    this.coordination = new CoordinationV1Api(configuration);
-  }
-
-  /** Options for one call of a generated API: the library itself knows neither deadlines nor lanes. */
-  call(options: CallOptions): Pick<Configuration, 'httpApi'> {
-    return { httpApi: httpLibrary(this.transport, options) };
   }
 
   /**
    * Sends a request and returns the parsed reply.
    *
-   * @throws {MetaveilError} kubernetes-*, deadline-exceeded
+   * @throws {MetaveilError} kubernetes-*, deadline-exceeded, invalid-configuration (no credentials)
    */
-  async request(call: ApiRequest): Promise<unknown> {
-    const reply = await this.transport.send(call);
+  async request(call: ApiCall): Promise<unknown> {
+    const { body, ...rest } = call;
+    const reply = await this.transport.send({ ...rest, ...(body !== undefined && { body: JSON.stringify(body) }) });
     const what = `${call.method} ${call.path}`;
     switch (reply.kind) {
       case 'ok':
