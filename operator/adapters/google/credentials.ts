@@ -150,10 +150,14 @@ async function attempt<T>(service: GoogleService, call: () => Promise<T>): Promi
     return await call();
   } catch (error) {
     // The library's error holds the whole request, so it is never passed on, not even as a cause.
-    throw (
-      ownErrorIn(error) ?? new MetaveilError('google-unavailable', `${serviceNames[service]} sent a malformed reply`)
-    );
+    throw ownErrorIn(error) ?? unusable(service, error);
   }
+}
+
+/** The library did not understand a reply. Its message may quote the reply, so only the kind of error is told. */
+function unusable(service: GoogleService, error: unknown): MetaveilError {
+  const kind = error instanceof Error ? error.name : typeof error;
+  return new MetaveilError('google-unavailable', `${serviceNames[service]} sent a reply that cannot be used (${kind})`);
 }
 
 function ownErrorIn(error: unknown): MetaveilError | undefined {

@@ -10,7 +10,7 @@ export interface IamEndpoint {
 type ClientOptions = NonNullable<ConstructorParameters<typeof IAMCredentialsClient>[0]>;
 
 /** Our transport repeats what may be repeated; the library would go on for ten minutes. */
-export const withoutRetry = { retry: null, maxRetries: 0 } as const;
+export const withoutRetry = { retry: null } as const;
 
 /**
  * A client that authenticates with one federated identity. The library is loaded on first use: it brings gRPC along

@@ -2,7 +2,8 @@
  * The one way out to Google. Google's libraries bring no deadline, retry on their own and put requests with their
  * tokens into errors, so they are given this fetch and never see a failing reply.
  */
-import { createSecureContext, getCACertificates } from 'node:tls';
+import { X509Certificate } from 'node:crypto';
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
 import { LRUCache } from 'lru-cache';
 import { EnvHttpProxyAgent, fetch, type Dispatcher, type Response as UndiciResponse } from 'undici';
 import { MetaveilError } from '../../core/errors.ts';
@@ -35,6 +36,7 @@ export interface GoogleRequest {
 const maxReplyBytes = 256 * 1024;
 /** Certificate bundles in use at the same time; a rotated-out one is closed. */
 const maxBundles = 16;
+const pemCertificate = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 const socketErrors = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
 export class GoogleTransport {
@@ -140,10 +142,18 @@ async function readBounded(service: GoogleService, reply: UndiciResponse): Promi
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function secureContextWith(caBundle: string): ReturnType<typeof createSecureContext> {
-  // Made once per bundle: building it per connection parses all public authorities each time.
+/** Made once per bundle: building it per connection would parse all public authorities each time. */
+function secureContextWith(caBundle: string): SecureContext {
+  if (caBundle === '') return createSecureContext();
+  return createSecureContext({ ca: [...getCACertificates('default'), ...certificatesIn(caBundle)] });
+}
+
+/** Node takes a bundle it cannot read for an empty one, and then the fault shows as an untrusted Google. */
+function certificatesIn(caBundle: string): readonly string[] {
+  const blocks = caBundle.match(pemCertificate) ?? [];
   try {
-    return createSecureContext(caBundle === '' ? {} : { ca: [...getCACertificates('default'), caBundle] });
+    if (blocks.length === 0) throw new Error('no certificate found');
+    return blocks.map((block) => new X509Certificate(block).toString());
   } catch (cause) {
     throw new MetaveilError('invalid-configuration', 'caBundle is not PEM certificates', { cause });
   }

@@ -5,7 +5,7 @@ import type { IamCredentials } from './iam-credentials.ts';
 import type { IdentityTokens } from './identity-tokens.ts';
 import { apiError, json, noSuchPath, type Reply } from './replies.ts';
 import { RequestLog, type LoggedRequest } from './requests.ts';
-import { routeOf, type Route } from './routes.ts';
+import { decoded, routeOf, type Route } from './routes.ts';
 import type { SecurityTokenService } from './sts.ts';
 
 /** Bytes of a request's body; a real one has a token and little else. */
@@ -32,7 +32,7 @@ export class FrontEnd {
     const path = (request.url ?? '').split('?', 1)[0] ?? '';
     const route = routeOf(method, path);
     const service = route === undefined || route.kind === 'certificates' ? 'other' : route.service;
-    const complete = this.log.add({ service, method, path });
+    const complete = this.log.add({ service, method, path: decoded(path) ?? path });
     response.on('finish', () => complete({ status: response.statusCode }));
     const fault = service === 'other' ? undefined : this.faults.next(service);
     try {

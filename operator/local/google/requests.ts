@@ -4,7 +4,7 @@ import type { EmulatedService } from './faults.ts';
 export interface LoggedRequest {
   readonly service: EmulatedService | 'other';
   readonly method: string;
-  /** Without the query. */
+  /** Decoded, without the query. */
   readonly path: string;
   /** Of an exchange: the provider asked at and the scopes. */
   readonly audience?: string;

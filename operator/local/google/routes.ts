@@ -34,7 +34,8 @@ function iamRouteOf(path: string): Route | undefined {
   };
 }
 
-function decoded(segment: string): string | undefined {
+/** Undefined for what is not percent-encoded UTF-8. */
+export function decoded(segment: string): string | undefined {
   try {
     return decodeURIComponent(segment);
   } catch {
