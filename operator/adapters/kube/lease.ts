@@ -39,6 +39,8 @@ export class LeaseElection implements Leadership {
   #renewed: { readonly monotonic: number; readonly wall: number } | undefined;
   #disarm: () => void = () => undefined;
   #run: Promise<void> | undefined;
+  /** The role listeners know of. */
+  #told = '';
 
   constructor(options: ElectionOptions) {
     this.#options = options;
@@ -107,7 +109,7 @@ export class LeaseElection implements Leadership {
     else if (lease.resourceVersion !== before?.resourceVersion) {
       this.#seen = { lease, sinceMs: this.#options.monotonic() };
     }
-    if (before?.record.holder !== lease?.record.holder) this.#notify();
+    this.#notify();
   }
 
   #mayTake(lease: StoredLease | undefined): boolean {
@@ -132,15 +134,14 @@ export class LeaseElection implements Leadership {
 
   /** Counted from when the renewal was sent: others count from when they see it, which is later. */
   #lead(sentAt: { readonly monotonic: number; readonly wall: number }): void {
-    const wasLeader = this.isLeader();
     // The time may have run out without the timer: whoever listens has to hear of the loss first.
-    if (!wasLeader) this.#resign();
+    if (!this.isLeader()) this.#resign();
     this.#renewed = sentAt;
     this.#disarm();
     this.#disarm = this.#options.timers.after(renewWithinMs - this.#sinceMs(sentAt), () => {
       this.#resign();
     });
-    if (!wasLeader) this.#notify();
+    this.#notify();
   }
 
   #resign(): void {
@@ -171,7 +172,11 @@ export class LeaseElection implements Leadership {
     this.#options.onFailure(errorOfConnection('lease', error));
   }
 
+  /** Renewals are no news. */
   #notify(): void {
+    const role = JSON.stringify(this.role());
+    if (role === this.#told) return;
+    this.#told = role;
     for (const listener of this.#listeners) listener();
   }
 }

@@ -93,6 +93,11 @@ class Scene {
     return this.api.next();
   }
 
+  /** Resolves once the reflector has read what was last sent. */
+  async heard(): Promise<void> {
+    while (this.reflector.ageMs > 0) await new Promise(setImmediate);
+  }
+
   /** Lets the wait before the next attempt pass. */
   async resume(): Promise<MetaveilError> {
     const { error, retryInMs } = await this.interruptions.next();
@@ -282,7 +287,7 @@ describe('A reflector', () => {
     scene.api.timers.advance(89_000);
     assert.equal(scene.reflector.ageMs, 89_000);
     watch.event('BOOKMARK', { metadata: { resourceVersion: '12' } });
-    while (scene.reflector.ageMs > 0) await new Promise(setImmediate);
+    await scene.heard();
     scene.api.timers.advance(89_000);
     watch.event('ADDED', pod('b', '13'));
     assert.equal(await scene.changes.next(), 'upsert b');
