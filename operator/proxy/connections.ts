@@ -1,0 +1,94 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { canonicalAddress } from './address.ts';
+import type { Connection } from './identify.ts';
+
+export interface ConnectionLimits {
+  /** Connections of one source address at a time. */
+  readonly connectionsPerPod: number;
+  /** Requests of one source address that wait for their reply at a time. */
+  readonly requestsPerPod: number;
+}
+
+/** What one source address has open. */
+interface Source {
+  connections: number;
+  waiting: number;
+}
+
+/** One open connection and what its source may still do. */
+export class OpenConnection {
+  readonly connection: Connection;
+  readonly #source: Source;
+  readonly #limits: ConnectionLimits;
+  readonly #ending = new AbortController();
+  #waiting = 0;
+
+  constructor(address: string, source: Source, limits: ConnectionLimits) {
+    this.connection = { address, pod: undefined, ending: this.#ending.signal };
+    this.#source = source;
+    this.#limits = limits;
+  }
+
+  /** Whether a reply is outstanding: no other reply may be written before it. */
+  get isBusy(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** Whether the source has as many requests waiting as it may. */
+  get isFull(): boolean {
+    return this.#source.waiting >= this.#limits.requestsPerPod;
+  }
+
+  /** Counts a request whose reply takes time. Returns how to end the count. */
+  begin(): () => void {
+    this.#source.waiting += 1;
+    this.#waiting += 1;
+    return () => {
+      this.#source.waiting -= 1;
+      this.#waiting -= 1;
+    };
+  }
+
+  /** Lets everything on it that waits answer now. */
+  end(): void {
+    this.#ending.abort();
+  }
+}
+
+/** All open connections, counted by source address, so that one pod's excess is refused to that pod only. */
+export class Connections {
+  readonly #limits: ConnectionLimits;
+  readonly #sources = new Map<string, Source>();
+  readonly #open = new Map<Duplex, OpenConnection>();
+
+  constructor(limits: ConnectionLimits) {
+    this.#limits = limits;
+  }
+
+  /** Registers a new connection; undefined if its source has too many. */
+  accept(socket: Socket): OpenConnection | undefined {
+    const address = canonicalAddress(socket.remoteAddress ?? '') ?? '';
+    const source = this.#sources.get(address) ?? { connections: 0, waiting: 0 };
+    if (source.connections >= this.#limits.connectionsPerPod) return undefined;
+    source.connections += 1;
+    this.#sources.set(address, source);
+    const open = new OpenConnection(address, source, this.#limits);
+    this.#open.set(socket, open);
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      open.end();
+      source.connections -= 1;
+      if (source.connections === 0) this.#sources.delete(address);
+    });
+    return open;
+  }
+
+  of(socket: Duplex): OpenConnection | undefined {
+    return this.#open.get(socket);
+  }
+
+  endAll(): void {
+    for (const open of this.#open.values()) open.end();
+  }
+}

@@ -1,0 +1,216 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { deny, type DenialCode } from '../core/request/denials.ts';
+import { describeError, type Logger } from '../telemetry/log.ts';
+import { Connections, type ConnectionLimits, type OpenConnection } from './connections.ts';
+import type { DenialLog } from './denial-log.ts';
+import type { RequestHandler } from './handler.ts';
+import { denialReply, type Reply } from './replies.ts';
+
+/** What one client, and all together, can make the server hold. Times in ms, sizes in bytes. */
+export interface ListenerLimits extends ConnectionLimits {
+  readonly connections: number;
+  readonly headerBytes: number;
+  readonly headerCount: number;
+  readonly requestsPerConnection: number;
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  /** Longer than the clients' own (Go: 30 s), so that it is they who close. */
+  readonly keepAliveTimeoutMs: number;
+  /** Silence in both directions; longer than the longest `wait_for_change`. */
+  readonly socketTimeoutMs: number;
+}
+
+export const defaultLimits: ListenerLimits = {
+  connections: 4_096,
+  connectionsPerPod: 128,
+  requestsPerPod: 64,
+  headerBytes: 16_384,
+  headerCount: 64,
+  requestsPerConnection: 10_000,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 15_000,
+  keepAliveTimeoutMs: 75_000,
+  socketTimeoutMs: 330_000,
+};
+
+export interface ListenerParts {
+  readonly handler: RequestHandler;
+  readonly denials: DenialLog;
+  readonly logger: Logger;
+  readonly limits: ListenerLimits;
+}
+
+/** How often node:http looks for connections past their time, in ms; its default would let them live 30 s more. */
+const connectionsCheckMs = 1_000;
+
+/** The HTTP/1.1 server towards pods. It hands raw requests to the handler and frames the replies. */
+export class Listener {
+  readonly #parts: ListenerParts;
+  readonly #connections: Connections;
+  readonly #server: Server;
+  #draining = false;
+
+  constructor(parts: ListenerParts) {
+    this.#parts = parts;
+    this.#connections = new Connections(parts.limits);
+    this.#server = createLimitedServer(parts.limits);
+    this.#server.on('connection', (socket: Socket) => this.#accept(socket));
+    this.#server.on('request', (request, response) => this.#serve(request, response));
+    // Without these two node:http would answer 100 Continue, or 417, before the request was looked at.
+    this.#server.on('checkContinue', (request, response) => this.#serve(request, response));
+    this.#server.on('checkExpectation', (request, response) => this.#serve(request, response));
+    this.#server.on('connect', (request, socket) => this.#refuseConnect(request, socket));
+    this.#server.on('clientError', (error, socket) => this.#refuseMalformed(error, socket));
+  }
+
+  /** Starts to accept. Throws what listen throws, for example EADDRINUSE. */
+  listen(host: string, port: number): Promise<AddressInfo> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port }, () => {
+        this.#server.off('error', reject);
+        resolve(this.#server.address() as AddressInfo);
+      });
+    });
+  }
+
+  /** Accepts nothing more and lets what waits answer now. Resolves when the last connection has ended. */
+  drain(): Promise<void> {
+    this.#draining = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#connections.endAll();
+    this.#server.closeIdleConnections();
+    return closed;
+  }
+
+  /** Ends all connections. */
+  end(): void {
+    this.#server.closeAllConnections();
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#connections.accept(socket) !== undefined) return;
+    this.#parts.denials.refusedConnection(socket.remoteAddress ?? '', 'too many connections from one address');
+    sendRaw(socket, denialReply(deny('too-many-requests')));
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const open = this.#connections.of(request.socket);
+    if (open === undefined) {
+      request.socket.destroy();
+      return;
+    }
+    const reply = this.#handle(request, open);
+    if (!(reply instanceof Promise)) {
+      this.#send(request, response, reply);
+      return;
+    }
+    const done = open.begin();
+    void reply
+      .catch((error: unknown) => this.#failed(error))
+      .then((settled) => {
+        done();
+        this.#send(request, response, settled);
+      });
+  }
+
+  #handle(request: IncomingMessage, { connection, isFull }: OpenConnection): Reply | Promise<Reply> {
+    const { method = '', url = '', httpVersion, rawHeaders } = request;
+    const { handler, limits } = this.#parts;
+    try {
+      if (isFull) return handler.refuse(deny('too-many-requests'), connection, 'too many requests are waiting');
+      if (rawHeaders.length / 2 > limits.headerCount) {
+        return handler.refuse(deny('headers-too-large'), connection, 'too many headers');
+      }
+      return handler.handle({ method, target: url, httpVersion, rawHeaders }, connection);
+    } catch (error) {
+      return this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): Reply {
+    this.#parts.logger.error('request-failed', { error: describeError(error) });
+    return denialReply(deny('internal'));
+  }
+
+  #send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+    if (response.destroyed) return;
+    const headers = [...reply.headers, 'Content-Length', String(Buffer.byteLength(reply.body))];
+    if (reply.close || this.#draining) headers.push('Connection', 'close');
+    response.writeHead(reply.status, headers);
+    response.end(request.method === 'HEAD' ? undefined : reply.body);
+  }
+
+  #refuseConnect(request: IncomingMessage, socket: Duplex): void {
+    const open = this.#connections.of(request.socket);
+    const reply = open === undefined || open.isBusy ? undefined : this.#handle(request, open);
+    // A tunnel is refused by the parser, so there is nothing to wait for.
+    if (reply === undefined || reply instanceof Promise) socket.destroy();
+    else sendRaw(socket, reply);
+  }
+
+  /** Bytes that are no HTTP, or too many, or too slow. */
+  #refuseMalformed({ code: cause = '' }: NodeJS.ErrnoException, socket: Duplex): void {
+    const open = this.#connections.of(socket);
+    const code = parserDenials[cause];
+    // A raw reply would be taken for that of an earlier request whose own is still to come.
+    if (open !== undefined && code !== undefined && socket.writable && !open.isBusy) {
+      sendRaw(socket, this.#parts.handler.refuse(deny(code), open.connection, cause));
+      return;
+    }
+    if (cause !== 'ECONNRESET') this.#parts.denials.refusedConnection(open?.connection.address ?? '', cause);
+    socket.destroy();
+  }
+}
+
+function createLimitedServer(limits: ListenerLimits): Server {
+  const server = createServer({
+    insecureHTTPParser: false,
+    // The parser has its own rule about Host, with a reply that carries our headers.
+    requireHostHeader: false,
+    maxHeaderSize: limits.headerBytes,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionsCheckingInterval: connectionsCheckMs,
+    noDelay: true,
+    keepAlive: true,
+  });
+  // node:http drops headers past this number silently; one more than allowed is let through to be refused.
+  server.maxHeadersCount = limits.headerCount + 1;
+  server.maxRequestsPerSocket = limits.requestsPerConnection;
+  server.maxConnections = limits.connections;
+  server.timeout = limits.socketTimeoutMs;
+  return server;
+}
+
+/** Denials for errors of node's HTTP parser (llhttp). Not listed: time-outs and resets, where nobody listens. */
+const parserDenials: Readonly<Record<string, DenialCode>> = {
+  HPE_HEADER_OVERFLOW: 'headers-too-large',
+  HPE_INVALID_METHOD: 'method-not-allowed',
+  HPE_INVALID_VERSION: 'http-version',
+  HPE_INVALID_CONSTANT: 'http-version',
+  HPE_INVALID_URL: 'malformed-path',
+  HPE_INVALID_CONTENT_LENGTH: 'framing',
+  HPE_UNEXPECTED_CONTENT_LENGTH: 'framing',
+  HPE_INVALID_TRANSFER_ENCODING: 'framing',
+  HPE_INVALID_CHUNK_SIZE: 'framing',
+  HPE_INVALID_HEADER_TOKEN: 'malformed-header',
+  HPE_INVALID_EOF_STATE: 'malformed-header',
+  HPE_LF_EXPECTED: 'malformed-header',
+  HPE_CR_EXPECTED: 'malformed-header',
+  HPE_STRICT: 'malformed-header',
+  HPE_PAUSED_H2_UPGRADE: 'http-version',
+};
+
+/** Writes a reply where node:http has no response object. It always ends the connection. */
+function sendRaw(socket: Duplex, reply: Reply): void {
+  const lines = [`HTTP/1.1 ${reply.status} ${reply.status === 405 ? 'Method Not Allowed' : 'Refused'}`];
+  for (let index = 0; index < reply.headers.length; index += 2) {
+    lines.push(`${reply.headers[index] ?? ''}: ${reply.headers[index + 1] ?? ''}`);
+  }
+  lines.push(`Content-Length: ${Buffer.byteLength(reply.body)}`, 'Connection: close');
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${reply.body}`, () => socket.destroy());
+}

@@ -1,0 +1,21 @@
+/** What the proxy needs of the rest of the system. The node API's client implements both; tests use fakes. */
+import type { PodUid } from '../core/brand.ts';
+import type { NodeSnapshot } from '../core/snapshot/types.ts';
+import type { TokenOutcome, TokenWish } from '../core/token/types.ts';
+
+/** Where tokens come from: the controller, which decides anew whether this pod may have this one. */
+export interface TokenSource {
+  /**
+   * `workload` is the live pod in whose name the proxy asks. Ends soon after `signal` aborts. Throws MetaveilError
+   * nodeapi-unavailable, nodeapi-refused or deadline-exceeded when the controller could not answer.
+   */
+  request(workload: PodUid, wish: TokenWish, signal: AbortSignal): Promise<TokenOutcome>;
+}
+
+/** What this node is to serve. A snapshot is replaced as a whole, never changed. */
+export interface SnapshotSource {
+  /** Undefined until the first snapshot, from the controller or from the last run, is there. */
+  current(): NodeSnapshot | undefined;
+  /** Called after `current` has changed. Returns the unsubscription. */
+  onChange(listener: () => void): () => void;
+}

@@ -1,0 +1,46 @@
+import { codeHeader, type Denial } from '../core/request/denials.ts';
+import type { ContentType } from '../core/tree/answer.ts';
+
+/** A whole reply. `Content-Length`, `Date` and the connection headers are added when it is sent. */
+export interface Reply {
+  readonly status: number;
+  /** Names and values in turn. */
+  readonly headers: readonly string[];
+  readonly body: string;
+  /** The connection ends with it. */
+  readonly close: boolean;
+}
+
+/** What Google's server calls itself on a VM; some clients look at it. */
+const server = ['Server', 'Metadata Server for VM'] as const;
+const flavor = ['Metadata-Flavor', 'Google', ...server] as const;
+
+const contentHeaders: Readonly<Record<ContentType, readonly string[]>> = {
+  'application/text': ['Content-Type', 'application/text', ...flavor],
+  'application/json': ['Content-Type', 'application/json', ...flavor],
+};
+
+export function contentReply(contentType: ContentType, body: string, etag?: string): Reply {
+  const headers = contentHeaders[contentType];
+  return { status: 200, headers: etag === undefined ? headers : [...headers, 'ETag', etag], body, close: false };
+}
+
+/** The reply's entity tag, if it has one. */
+export function etagOf(reply: Reply): string | undefined {
+  const name = reply.headers.indexOf('ETag');
+  return name === -1 ? undefined : reply.headers[name + 1];
+}
+
+/** To a directory with its slash. `location` is path and query, `host` the Host header that was accepted. */
+export function redirectReply(host: string, location: string): Reply {
+  const headers = ['Content-Type', 'text/html', 'Location', `http://${host}${location}`, ...flavor];
+  return { status: 301, headers, body: `${location}\n`, close: false };
+}
+
+export function denialReply(denial: Denial): Reply {
+  const headers = ['Content-Type', denial.contentType, 'X-Content-Type-Options', 'nosniff', codeHeader, denial.code];
+  if (denial.metadataFlavor) headers.push(...flavor);
+  if (denial.retryAfterSeconds !== undefined) headers.push('Retry-After', String(denial.retryAfterSeconds));
+  if (denial.allow !== undefined) headers.push('Allow', denial.allow);
+  return { status: denial.status, headers, body: denial.body, close: denial.close };
+}

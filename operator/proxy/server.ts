@@ -1,0 +1,96 @@
+import type { AddressInfo } from 'node:net';
+import type { Hash } from '../core/brand.ts';
+import type { AcceptedHosts } from '../core/request/canonical.ts';
+import { metadataHosts } from '../core/request/host.ts';
+import type { Timers } from '../core/time.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { TokenBroker } from './broker.ts';
+import { DenialLog } from './denial-log.ts';
+import { RequestHandler } from './handler.ts';
+import { Identifier } from './identify.ts';
+import { defaultLimits, Listener, type ListenerLimits } from './listener.ts';
+import type { SnapshotSource, TokenSource } from './ports.ts';
+import { ChangeWaiter } from './wait-for-change.ts';
+import { Workloads } from './workloads.ts';
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+}
+
+export interface ProxyOptions {
+  readonly snapshotSource: SnapshotSource;
+  readonly tokenSource: TokenSource;
+  readonly logger: Logger;
+  readonly timers: Timers;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly hash: Hash;
+  /** At least one. */
+  readonly listen: readonly ListenAddress[];
+  /** Names under which pods may address the server. Default: the metadata addresses and `cluster.local`. */
+  readonly hosts?: AcceptedHosts;
+  readonly limits?: Partial<ListenerLimits>;
+}
+
+export interface RunningProxy {
+  /** In the order of `listen`. */
+  readonly addresses: readonly AddressInfo[];
+  /** Accepts nothing more, finishes the requests it has within `drainMs`, then ends all connections. */
+  close(drainMs: number): Promise<void>;
+}
+
+/** Starts the metadata server of a node. Throws if an address cannot be listened on; nothing is left open then. */
+export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
+  const { timers, logger } = options;
+  const workloads = new Workloads(options.snapshotSource);
+  const { tokenSource: source, random } = options;
+  const broker = new TokenBroker(workloads, { source, timers, random, logger });
+  const denials = new DenialLog(logger, timers);
+  const handler = new RequestHandler({
+    identifier: new Identifier(workloads, timers),
+    broker,
+    changes: new ChangeWaiter(workloads, timers),
+    timers,
+    hash: options.hash,
+    denials,
+    hosts: options.hosts ?? metadataHosts,
+  });
+  const limits = { ...defaultLimits, ...options.limits };
+  const listeners = options.listen.map(() => new Listener({ handler, denials, logger, limits }));
+  const close = async (drainMs: number): Promise<void> => {
+    await drain(listeners, timers, drainMs);
+    broker.close();
+    workloads.close();
+    logger.info('proxy-stopped');
+  };
+  const addresses = await listenAll(listeners, options.listen).catch(async (error: unknown) => {
+    await close(0);
+    throw error;
+  });
+  for (const { address, port } of addresses) logger.info('proxy-listening', { address: `${address} ${port}` });
+  return { addresses, close };
+}
+
+async function listenAll(
+  listeners: readonly Listener[],
+  targets: readonly ListenAddress[],
+): Promise<readonly AddressInfo[]> {
+  return Promise.all(
+    targets.map(async ({ host, port }, index) => {
+      const listener = listeners[index];
+      if (listener === undefined) throw new RangeError('one listener per address');
+      return listener.listen(host, port);
+    }),
+  );
+}
+
+async function drain(listeners: readonly Listener[], timers: Timers, drainMs: number): Promise<void> {
+  const drained = Promise.all(listeners.map((listener) => listener.drain()));
+  const cancel = timers.after(drainMs, () => {
+    for (const listener of listeners) listener.end();
+  });
+  await drained;
+  cancel();
+}
