@@ -28,8 +28,7 @@ export class FrontEnd {
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const method = request.method ?? '';
-    const path = (request.url ?? '').split('?', 1)[0] ?? '';
+    const { method, path } = requestLineOf(request);
     const route = routeOf(method, path);
     const service = route === undefined || route.kind === 'certificates' ? 'other' : route.service;
     const complete = this.log.add({ service, method, path: decoded(path) ?? path });
@@ -37,8 +36,8 @@ export class FrontEnd {
     const fault = service === 'other' ? undefined : this.faults.next(service);
     try {
       const body = await readBody(request);
-      const struck = fault === undefined ? 'serve' : await strike(fault, response);
-      if (struck === 'serve') send(response, await this.#answer(route, request, body, complete));
+      if (fault !== undefined && (await strike(fault, response)) === 'done') return;
+      send(response, await this.#answer(route, request, body, complete));
     } catch {
       // The client went away, or sent more than any real one does.
       response.destroy();
@@ -102,6 +101,10 @@ function send(response: ServerResponse, reply: Reply): void {
     ...retryAfter,
   });
   response.end(reply.body);
+}
+
+function requestLineOf({ method = '', url = '' }: IncomingMessage): { readonly method: string; readonly path: string } {
+  return { method, path: url.split('?', 1)[0] ?? '' };
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

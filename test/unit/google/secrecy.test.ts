@@ -18,7 +18,7 @@ describe('secrets of an exchange', () => {
   let google: TestGoogle;
   const credentials = new GoogleCredentialsAdapter({
     allowInsecureEndpoints: true,
-    requestTimeoutMs: 1_000,
+    requestTimeoutMs: 300,
     proxy: { noProxy: '*' },
   });
 
@@ -53,9 +53,8 @@ describe('secrets of an exchange', () => {
         for (const outcome of await Promise.allSettled(calls)) {
           assert.equal(outcome.status, 'rejected');
           const shown = everythingIn(outcome.reason);
-          for (const secret of [payload, signature, 'canary', 'ya29.']) {
-            assert.ok(!shown.includes(secret), `${service} ${fault.kind} shows a secret: ${shown.slice(0, 200)}`);
-          }
+          const found = [payload, signature, 'canary', 'ya29.'].filter((secret) => shown.includes(secret));
+          assert.deepEqual(found, [], `${service} ${fault.kind}`);
         }
         google.google.faults.clear();
       }
