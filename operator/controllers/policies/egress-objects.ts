@@ -4,7 +4,7 @@ import type { BlockedAddresses, Opening } from '../../core/egress/addresses.ts';
 import type { DenyKind, EgressPlan, EgressScope } from '../../core/egress/plan.ts';
 import { selectorOf } from '../../core/egress/selection.ts';
 import type { Selection } from '../../core/egress/selection.ts';
-import { ownedLabels } from '../../core/names.ts';
+import { fieldManager, ownedLabels } from '../../core/names.ts';
 import type { AnyPolicy } from '../../core/snapshot/policies.ts';
 import type { AppliedObject } from '../ports.ts';
 import { labelValue } from '../labels.ts';
@@ -29,7 +29,7 @@ export interface EgressObjectContext {
 /** Labels of everything made for `policy`. */
 export function egressLabels(policy: AnyPolicy, hash: Hash): Readonly<Record<string, string>> {
   return {
-    [ownedLabels.managedBy]: 'metaveil-controller',
+    [ownedLabels.managedBy]: fieldManager,
     [ownedLabels.ownerKind]: policy.kind,
     ...(policy.metadata.namespace === undefined ? {} : { [ownedLabels.ownerNamespace]: policy.metadata.namespace }),
     [ownedLabels.ownerName]: labelValue(policy.metadata.name, hash),
@@ -204,7 +204,7 @@ function calicoSelector(selection: Selection): string {
 const calicoTierObject: AppliedObject = {
   apiVersion: egressKinds.GlobalNetworkPolicy,
   kind: 'Tier',
-  metadata: { name: calicoTier, labels: { [ownedLabels.managedBy]: 'metaveil-controller' } },
+  metadata: { name: calicoTier, labels: { [ownedLabels.managedBy]: fieldManager } },
   spec: { order: 10, defaultAction: 'Pass' },
 };
 

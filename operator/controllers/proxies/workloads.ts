@@ -2,7 +2,7 @@
 import type { MetadataProxy } from '../../api/v1/index.ts';
 import type { Hash } from '../../core/brand.ts';
 import type { Node } from '../../core/cluster/objects.ts';
-import { ownedLabels, proxyServiceAccount } from '../../core/names.ts';
+import { fieldManager, ownedLabels, proxyServiceAccount } from '../../core/names.ts';
 import { labelValue } from '../labels.ts';
 import type { AppliedObject } from '../ports.ts';
 import { podTemplate, selectorLabels } from './pod-template.ts';
@@ -28,15 +28,18 @@ const daemonTolerations = [
   { key: 'node.kubernetes.io/network-unavailable', operator: 'Exists', effect: 'NoSchedule' },
 ] as const;
 
-/** The labels the sweep finds objects of this MetadataProxy by. */
-export function ownerLabels(proxy: MetadataProxy, hash: Hash): Readonly<Record<string, string>> {
+/** The labels the sweep finds objects of a MetadataProxy by. */
+export function ownerLabels(proxyName: string, hash: Hash): Readonly<Record<string, string>> {
   return {
-    'app.kubernetes.io/name': 'metaveil',
-    'app.kubernetes.io/component': 'proxy',
-    [ownedLabels.managedBy]: 'metaveil-controller',
+    ...selectorLabels(ownerLabelValue(proxyName, hash)),
+    [ownedLabels.managedBy]: fieldManager,
     [ownedLabels.ownerKind]: 'MetadataProxy',
-    [ownedLabels.ownerName]: labelValue(proxy.metadata.name, hash),
   };
+}
+
+/** The name of a MetadataProxy as a label value. */
+export function ownerLabelValue(proxyName: string, hash: Hash): string {
+  return labelValue(proxyName, hash);
 }
 
 /** The one ServiceAccount that proxies run as; no role is bound to it. */
@@ -47,21 +50,21 @@ export function serviceAccount(installation: ProxyInstallation): AppliedObject {
     metadata: {
       name: proxyServiceAccount,
       namespace: installation.namespace,
-      labels: { 'app.kubernetes.io/name': 'metaveil', [ownedLabels.managedBy]: 'metaveil-controller' },
+      labels: { 'app.kubernetes.io/name': 'metaveil', [ownedLabels.managedBy]: fieldManager },
     },
     automountServiceAccountToken: false,
   };
 }
 
 export function daemonSet(proxy: MetadataProxy, { installation, hash }: WorkloadContext): AppliedObject {
-  const selector = selectorLabels(labelValue(proxy.metadata.name, hash));
+  const selector = selectorLabels(ownerLabelValue(proxy.metadata.name, hash));
   return {
     apiVersion: 'apps/v1',
     kind: 'DaemonSet',
     metadata: {
       name: workloadName(proxy, '', hash),
       namespace: installation.namespace,
-      labels: ownerLabels(proxy, hash),
+      labels: ownerLabels(proxy.metadata.name, hash),
     },
     spec: {
       selector: { matchLabels: selector },
@@ -78,7 +81,7 @@ export function daemonSet(proxy: MetadataProxy, { installation, hash }: Workload
 /** Owned by the Node, so that it goes with it. Never `nodeName`: that would bypass the scheduler. */
 export function deployment(proxy: MetadataProxy, node: Node, { installation, hash }: WorkloadContext): AppliedObject {
   const onNode = { [nodeLabel]: labelValue(node.name, hash) };
-  const selector = { ...selectorLabels(labelValue(proxy.metadata.name, hash)), ...onNode };
+  const selector = { ...selectorLabels(ownerLabelValue(proxy.metadata.name, hash)), ...onNode };
   const template = pinned(podTemplate(proxy.spec, selector, installation), node.name);
   return {
     apiVersion: 'apps/v1',
@@ -86,7 +89,7 @@ export function deployment(proxy: MetadataProxy, node: Node, { installation, has
     metadata: {
       name: workloadName(proxy, node.name, hash),
       namespace: installation.namespace,
-      labels: { ...ownerLabels(proxy, hash), ...onNode },
+      labels: { ...ownerLabels(proxy.metadata.name, hash), ...onNode },
       annotations: { [templateHashAnnotation]: hash(JSON.stringify(template)) },
       ownerReferences: [{ apiVersion: 'v1', kind: 'Node', name: node.name, uid: node.uid }],
     },
