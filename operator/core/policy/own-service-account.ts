@@ -28,14 +28,17 @@ export function withoutAlias(path: CanonicalPath, account: ServiceAccountSource)
   return ['instance', 'service-accounts', 'default', ...rest];
 }
 
-/** The path with all names of the account in it, so that a policy on one name holds for the others. */
+/**
+ * The path with all names of the account in it, so that a policy on one name holds for the others. Only a binding's
+ * names are taken as known: an unbound pod may get the node's account under one profile and a federated one under a
+ * stricter, and what hid the first must hide the second.
+ */
 export function policyPath(path: CanonicalPath, account: ServiceAccountSource): PolicyPath {
   const segments = withoutAlias(path, account);
   const name = segments[2];
   if (!isServiceAccountPath(segments) || name === undefined) return { segments, accounts: [] };
-  const email = emailOf(account);
-  if (email === undefined) return { segments, accounts: 'any' };
-  return { segments, accounts: name === 'default' ? [name, email] : [name] };
+  if (account.kind !== 'binding') return { segments, accounts: 'any' };
+  return { segments, accounts: name === 'default' ? [name, account.binding.email] : [name] };
 }
 
 function emailOf(account: ServiceAccountSource): string | undefined {
