@@ -14,6 +14,7 @@ import { decodeContentHash } from '../wire/resources.ts';
 import { Authentication } from './authentication.ts';
 import { readBody } from '../body.ts';
 import { Calls } from './calls.ts';
+import type { ServerCertificate } from './certificates.ts';
 import { Gate, refusalOf } from './gate.ts';
 import type { Admitted } from './gate.ts';
 import { Minter } from './minter.ts';
@@ -45,13 +46,6 @@ export interface NodeApiServerOptions
   readonly namespace?: string;
   /** For tests of other versions. */
   readonly protocols?: ProtocolRange;
-}
-
-export interface ServerCertificate {
-  /** PEM. */
-  readonly key: string;
-  /** PEM, the server's own first. */
-  readonly certificate: string;
 }
 
 /** A reply that nobody reads is given up after this, in ms. */
