@@ -9,8 +9,11 @@ export interface ApiFailure {
   readonly message: string;
   /** How long the server asks to be left alone. */
   readonly retryAfterMs: number | undefined;
+  /** A server-side apply met fields that another manager owns. */
+  readonly ownedByOthers: boolean;
 }
 
+const managerConflict = 'FieldManagerConflict';
 const longestMessage = 500;
 /** A server (or whoever answers in its place) must not be able to silence us for long. */
 const longestRetryAfterMs = 60_000;
@@ -53,12 +56,17 @@ function codeOf(status: number): ErrorCode {
 }
 
 function statusFields(fields: Readonly<Record<string, unknown>> | undefined): Omit<ApiFailure, 'status'> {
-  if (fields?.['kind'] !== 'Status') return { reason: '', message: '', retryAfterMs: undefined };
-  const seconds = asRecord(fields['details'])?.['retryAfterSeconds'];
+  if (fields?.['kind'] !== 'Status') {
+    return { reason: '', message: '', retryAfterMs: undefined, ownedByOthers: false };
+  }
+  const details = asRecord(fields['details']);
+  const seconds = details?.['retryAfterSeconds'];
+  const causes: unknown = details?.['causes'];
   return {
     reason: oneLine(textOf(fields['reason'])),
     message: oneLine(textOf(fields['message'])),
     retryAfterMs: typeof seconds === 'number' && seconds > 0 ? boundedDelay(seconds) : undefined,
+    ownedByOthers: Array.isArray(causes) && causes.some((cause) => asRecord(cause)?.['reason'] === managerConflict),
   };
 }
 
