@@ -1,0 +1,105 @@
+/** From facts to the status of a provider: pure, and empty when nothing changed. */
+import type { WorkloadIdentityProvider, WorkloadIdentityProviderStatus } from '../../api/v1/index.ts';
+import type { Acceptance } from '../../core/identity/provider.ts';
+import { timestamp } from '../../core/time.ts';
+import { announced, conditionsOf, findCondition, readyFrom } from '../conditions.ts';
+import type { Aspect } from '../conditions.ts';
+import type { KubernetesEvent, ObjectRef } from '../ports.ts';
+import { statusWrite } from '../status-writes.ts';
+
+export interface Discovered {
+  readonly issuer: string;
+  /** Sorted. */
+  readonly signingKeyIds: readonly string[];
+}
+
+export interface ProviderFacts {
+  readonly provider: WorkloadIdentityProvider;
+  readonly previous: WorkloadIdentityProviderStatus | undefined;
+  readonly acceptance: Acceptance;
+  /** Undefined as long as the API server could not be asked; what the status says then stays. */
+  readonly discovered: Discovered | undefined;
+  /** When Google last accepted a token, ms since the epoch; undefined if not since the controller started. */
+  readonly lastAcceptedAt: number | undefined;
+  readonly lastWriteAt: number | undefined;
+  readonly now: number;
+}
+
+export interface ProviderPlan {
+  readonly statuses: readonly WorkloadIdentityProviderStatus[];
+  readonly about: ObjectRef;
+  readonly events: readonly KubernetesEvent[];
+  readonly requeueAfterMs?: number;
+}
+
+const hourMs = 3_600_000;
+
+export function planProvider(facts: ProviderFacts): ProviderPlan {
+  const { provider, previous } = facts;
+  const announcement = announcementOf(facts);
+  const next = statusOf(facts, announcement ?? previous);
+  const write = statusWrite(previous, next, facts);
+  return {
+    statuses: write.kind === 'now' ? [announcement, next].filter((status) => status !== undefined) : [],
+    about: providerRef(provider),
+    events: write.kind === 'now' ? eventsOf(previous, next) : [],
+    ...(write.kind === 'later' && { requeueAfterMs: write.inMs }),
+  };
+}
+
+export function providerRef({ apiVersion, kind, metadata: { name, uid } }: WorkloadIdentityProvider): ObjectRef {
+  return { apiVersion, kind, name, ...(uid !== undefined && { uid }) };
+}
+
+function announcementOf({ previous, provider, now }: ProviderFacts): WorkloadIdentityProviderStatus | undefined {
+  const generation = provider.metadata.generation ?? 0;
+  const conditions = announced({ previous: previous?.conditions, generation, now });
+  return conditions === undefined ? undefined : { ...previous, observedGeneration: generation, conditions };
+}
+
+function statusOf(facts: ProviderFacts, previous: WorkloadIdentityProviderStatus | undefined) {
+  const generation = facts.provider.metadata.generation ?? 0;
+  const parts = [accepted(facts)];
+  const context = { previous: previous?.conditions, generation, now: facts.now };
+  const lastAcceptedTime = lastAccepted(facts);
+  return {
+    observedGeneration: generation,
+    conditions: conditionsOf(readyFrom(parts), parts, context),
+    ...issuerOf(facts),
+    ...(lastAcceptedTime !== undefined && { lastAcceptedTime }),
+  };
+}
+
+function accepted({ acceptance, provider }: ProviderFacts): Aspect {
+  if (acceptance.kind === 'rejected') {
+    return { type: 'Accepted', status: 'False', reason: acceptance.reason, message: acceptance.message };
+  }
+  const message =
+    provider.spec.type === 'GKE'
+      ? "GKE's metadata server exchanges the tokens; the controller manages the annotation."
+      : 'Endpoints and CA bundle are usable.';
+  return { type: 'Accepted', status: 'True', reason: 'Accepted', message };
+}
+
+/** GKE's own pool trusts its cluster by itself: there is nothing to compare. */
+function issuerOf({ provider, discovered, previous }: ProviderFacts): Partial<Discovered> {
+  if (provider.spec.type === 'GKE') return {};
+  if (discovered !== undefined) return { issuer: discovered.issuer, signingKeyIds: discovered.signingKeyIds };
+  const { issuer, signingKeyIds } = previous ?? {};
+  return { ...(issuer !== undefined && { issuer }), ...(signingKeyIds !== undefined && { signingKeyIds }) };
+}
+
+/** Moves at most once an hour: it says that the federation works, not how busy it is. */
+function lastAccepted({ previous, lastAcceptedAt }: ProviderFacts): string | undefined {
+  const written = previous?.lastAcceptedTime;
+  if (lastAcceptedAt === undefined) return written;
+  const isRecent = written !== undefined && lastAcceptedAt - Date.parse(written) < hourMs;
+  return isRecent ? written : timestamp(lastAcceptedAt);
+}
+
+function eventsOf(before: WorkloadIdentityProviderStatus | undefined, after: WorkloadIdentityProviderStatus) {
+  const [was, is] = [findCondition(before?.conditions, 'Ready'), findCondition(after.conditions, 'Ready')];
+  if (is === undefined || (was?.status === is.status && was.reason === is.reason)) return [];
+  if (is.status === 'True') return [{ type: 'Normal', reason: 'Ready', message: 'Tokens can be exchanged.' } as const];
+  return [{ type: 'Warning', reason: is.reason, message: is.message } as const];
+}
