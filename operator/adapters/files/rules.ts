@@ -78,13 +78,12 @@ function overlap(one: ValuePath, other: ValuePath): boolean {
 function findingOf(rule: CelRule, path: ValuePath): Finding {
   const place = [...path, ...fieldPath(rule.fieldPath ?? '')];
   const [what = rule.message, ...fix] = rule.message.split('; ');
-  const field = String(place.at(-1));
-  const subject = what.startsWith(`${field} `) ? what.slice(field.length) : `: ${what}`;
-  const sentence = path.length === 0 ? what : `${pathText(place)}${subject}`;
-  return { path: placeOf(rule, place), target: 'value', what: sentence, fix: fix.join('; ') };
+  return { path: place, target: 'value', what: withSubject(what, place), fix: fix.join('; ') };
 }
 
-/** The root rules speak of the name, so they point at it. */
-function placeOf(rule: CelRule, place: ValuePath): ValuePath {
-  return place.length === 0 && rule.rule.includes('self.metadata.name') ? ['metadata', 'name'] : place;
+function withSubject(what: string, place: ValuePath): string {
+  const text = pathText(place);
+  const field = String(place.at(-1));
+  if (place.length === 0 || what.startsWith(`${text} `)) return what;
+  return what.startsWith(`${field} `) ? `${text}${what.slice(field.length)}` : `${text}: ${what}`;
 }

@@ -25,7 +25,7 @@ interface Place {
 
 interface Sentence {
   /** The field below the place that is meant. */
-  readonly key?: string;
+  readonly key?: string | number;
   readonly what: string;
   readonly fix: string;
 }
@@ -45,7 +45,7 @@ const sentences: Readonly<Record<string, (place: Place, error: ErrorObject) => S
   maxProperties: (place, error) => tooLarge(place, error, 'keys'),
   minimum: outOfRange,
   maximum: outOfRange,
-  uniqueItems: (place, error) => duplicate(place, Number(error.params['i'])),
+  uniqueItems: (place, error) => duplicate(place, Math.max(Number(error.params['i']), Number(error.params['j']))),
 };
 
 function violated({ text }: Place, error: ErrorObject): Sentence {
@@ -97,7 +97,8 @@ function describe(data: unknown): string {
   if (data === null) return 'null';
   if (Array.isArray(data)) return 'a list';
   if (isMapping(data)) return 'a mapping';
-  return typeof data === 'string' ? `the string ${quote(data)}` : `the ${typeof data} ${String(data)}`;
+  if (typeof data === 'string') return quote(data);
+  return typeof data === 'number' || typeof data === 'boolean' ? `the ${typeof data} ${data}` : typeof data;
 }
 
 function notListed({ text, data }: Place, allowed: readonly string[]): Sentence {
@@ -109,7 +110,7 @@ function notListed({ text, data }: Place, allowed: readonly string[]): Sentence 
 
 function malformed({ text, schema, data }: Place, pattern: string): Sentence {
   const meaning = meaningOf(pattern) ?? `text that matches ${pattern}`;
-  return { what: `${text} is ${quote(String(data))}, but must be ${meaning}`, fix: forExample(schema) ?? 'change it' };
+  return { what: `${text} is ${describe(data)}, but must be ${meaning}`, fix: forExample(schema) ?? 'change it' };
 }
 
 function misformatted({ text, schema, data }: Place, format: string): Sentence {
@@ -137,7 +138,7 @@ function outOfRange({ text, schema, data }: Place): Sentence {
 
 function duplicate({ path, text, data }: Place, index: number): Sentence {
   const value = Array.isArray(data) ? String(data[index]) : '';
-  return { what: `${text} has ${quote(value)} twice`, fix: `remove ${pathText([...path, index])}` };
+  return { key: index, what: `${text} has ${quote(value)} twice`, fix: `remove ${pathText([...path, index])}` };
 }
 
 function exampleOf(schema: Schema | undefined): string | undefined {

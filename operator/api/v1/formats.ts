@@ -25,7 +25,7 @@ export const formats = {
     // A segment is any dots, then one character that is not a dot: `.` and `..` cannot be written.
     pattern: '^[.]*[A-Za-z0-9_@*-][A-Za-z0-9._@*-]*(/[.]*[A-Za-z0-9_@*-][A-Za-z0-9._@*-]*){0,15}$',
     meaning:
-      'at most 16 segments of letters, digits and any of ._@*- joined by single slashes, without leading or trailing slash and without . or .. segments',
+      'segments joined by single slashes, none of them . or .., without a leading or trailing slash (at most 16, of letters, digits and any of ._@*-)',
   },
   googleServiceAccount: {
     pattern: '^[a-z0-9][a-z0-9.-]{0,127}@([a-z0-9-]+[.])+gserviceaccount[.]com$',

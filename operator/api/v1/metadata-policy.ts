@@ -126,7 +126,8 @@ export const metadataPolicy = {
   nameMaxLength: 63,
   spec: {
     type: 'object',
-    description: 'What is hidden from which pods of this namespace. Required; `{}` takes all defaults.',
+    description:
+      'What is hidden from which pods of this namespace. Required; `{}` takes all defaults. Example: `{profile: Restricted}`.',
     properties: {
       podSelector,
       mode,
@@ -158,7 +159,8 @@ export const clusterMetadataPolicy = {
   nameMaxLength: 63,
   spec: {
     type: 'object',
-    description: 'What is hidden from and revealed to which pods of the cluster. Required; `{}` takes all defaults.',
+    description:
+      'What is hidden from and revealed to which pods of the cluster. Required; `{}` takes all defaults. Example: `{profile: Baseline}`.',
     properties: {
       namespaceSelector: labelSelectorSchema(
         'Namespaces the policy selects. Default: absent, which selects all. Example: `{matchLabels: {kubernetes.io/metadata.name: kube-system}}`.',

@@ -14,11 +14,13 @@ export const workloadIdentityBinding = {
     {
       rule: 'self.metadata.name == self.spec.serviceAccountName',
       message: 'metadata.name must equal spec.serviceAccountName; rename the binding after its ServiceAccount',
+      fieldPath: '.metadata.name',
     },
   ],
   spec: {
     type: 'object',
-    description: 'The identity and how it may be used. Required.',
+    description:
+      'The identity and how it may be used. Required. Example: `{serviceAccountName: reports, googleServiceAccount: reports@my-project.iam.gserviceaccount.com}`.',
     required: ['serviceAccountName'],
     'x-kubernetes-validations': [
       {

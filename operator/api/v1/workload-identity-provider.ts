@@ -13,7 +13,8 @@ export const workloadIdentityProvider = {
   rootRules: [],
   spec: {
     type: 'object',
-    description: 'Which pool the cluster is federated with. Required.',
+    description:
+      'Which pool the cluster is federated with. Required. Example: `{type: WorkloadIdentityFederation, provider: projects/123456789012/locations/global/workloadIdentityPools/prod/providers/cluster-1}`.',
     required: ['type'],
     'x-kubernetes-validations': [
       {
