@@ -8,6 +8,7 @@ export interface ConnectionLimits {
   readonly connectionsPerPod: number;
   /** Requests of one source address that wait for their reply at a time. */
   readonly requestsPerPod: number;
+  readonly requestsPerConnection: number;
 }
 
 /** What one source address has open. */
@@ -23,6 +24,7 @@ export class OpenConnection {
   readonly #limits: ConnectionLimits;
   readonly #ending = new AbortController();
   #waiting = 0;
+  #requests = 0;
 
   constructor(address: string, source: Source, limits: ConnectionLimits) {
     this.connection = { address, pod: undefined, ending: this.#ending.signal };
@@ -38,6 +40,12 @@ export class OpenConnection {
   /** Whether the source has as many requests waiting as it may. */
   get isFull(): boolean {
     return this.#source.waiting >= this.#limits.requestsPerPod;
+  }
+
+  /** Counts a request. Returns whether the connection must end with its reply. */
+  isLastRequest(): boolean {
+    this.#requests += 1;
+    return this.#requests >= this.#limits.requestsPerConnection;
   }
 
   /** Counts a request whose reply takes time. Returns how to end the count. */

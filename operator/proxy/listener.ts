@@ -13,7 +13,6 @@ export interface ListenerLimits extends ConnectionLimits {
   readonly connections: number;
   readonly headerBytes: number;
   readonly headerCount: number;
-  readonly requestsPerConnection: number;
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   /** Longer than the clients' own (Go: 30 s), so that it is they who close. */
@@ -102,6 +101,8 @@ export class Listener {
       request.socket.destroy();
       return;
     }
+    // node:http's own limit announces the end of a connection but leaves it open.
+    if (open.isLastRequest()) response.shouldKeepAlive = false;
     const reply = this.#handle(request, open);
     if (!(reply instanceof Promise)) {
       this.#send(request, response, reply);
@@ -180,7 +181,6 @@ function createLimitedServer(limits: ListenerLimits): Server {
   });
   // node:http drops headers past this number silently; one more than allowed is let through to be refused.
   server.maxHeadersCount = limits.headerCount + 1;
-  server.maxRequestsPerSocket = limits.requestsPerConnection;
   server.maxConnections = limits.connections;
   server.timeout = limits.socketTimeoutMs;
   return server;

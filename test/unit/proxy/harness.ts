@@ -90,11 +90,11 @@ export class Harness {
     });
   }
 
-  /** Resolves when the server holds one more request: one more thing waits for the clock. */
+  /** Resolves when the server holds one more request: it asked the clock to end the wait. */
   async held(): Promise<void> {
-    const before = this.timers.pending;
+    const before = this.timers.scheduled;
     for (let round = 0; round < 20_000; round += 1) {
-      if (this.timers.pending > before) return;
+      if (this.timers.scheduled > before) return;
       await new Promise((resolve) => setImmediate(resolve));
     }
     throw new Error('the server holds no request');

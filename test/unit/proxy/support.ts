@@ -27,6 +27,8 @@ interface Task {
 export class FakeTimers implements Timers {
   #now = Date.UTC(2026, 10, 21);
   readonly #tasks = new Set<Task>();
+  /** How many times something asked to be woken. */
+  scheduled = 0;
 
   now(): number {
     return this.#now;
@@ -35,11 +37,8 @@ export class FakeTimers implements Timers {
   after(delayMs: number, run: () => void): () => void {
     const task = { at: this.#now + delayMs, run };
     this.#tasks.add(task);
+    this.scheduled += 1;
     return () => void this.#tasks.delete(task);
-  }
-
-  get pending(): number {
-    return this.#tasks.size;
   }
 
   async advance(ms: number): Promise<void> {
