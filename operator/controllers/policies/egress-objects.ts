@@ -26,14 +26,29 @@ export interface EgressObjectContext {
   readonly hash: Hash;
 }
 
-/** Labels of everything made for `policy`. */
-export function egressLabels(policy: AnyPolicy, hash: Hash): Readonly<Record<string, string>> {
+/** Labels of everything made for one policy. */
+export function egressLabels(owner: EgressOwner, hash: Hash): Readonly<Record<string, string>> {
   return {
-    [ownedLabels.managedBy]: fieldManager,
-    [ownedLabels.ownerKind]: policy.kind,
-    ...(policy.metadata.namespace === undefined ? {} : { [ownedLabels.ownerNamespace]: policy.metadata.namespace }),
-    [ownedLabels.ownerName]: labelValue(policy.metadata.name, hash),
+    ...kindLabels(owner.kind),
+    ...(owner.namespace === '' ? {} : { [ownedLabels.ownerNamespace]: owner.namespace }),
+    [ownedLabels.ownerName]: labelValue(owner.name, hash),
   };
+}
+
+/** Labels of everything made for policies of one kind. */
+export function kindLabels(kind: AnyPolicy['kind']): Readonly<Record<string, string>> {
+  return { [ownedLabels.managedBy]: fieldManager, [ownedLabels.ownerKind]: kind };
+}
+
+/** Whose object it is; namespace is '' for a ClusterMetadataPolicy. */
+export interface EgressOwner {
+  readonly kind: AnyPolicy['kind'];
+  readonly namespace: string;
+  readonly name: string;
+}
+
+export function ownerOf({ kind, metadata }: AnyPolicy): EgressOwner {
+  return { kind, namespace: metadata.namespace ?? '', name: metadata.name };
 }
 
 /** Everything the plan asks for, named after its policy and content so that a change never edits in place what still holds. */
@@ -49,7 +64,7 @@ function networkPolicy(namespace: string, pods: Selection, context: EgressObject
   return {
     apiVersion: egressKinds.NetworkPolicy,
     kind: 'NetworkPolicy',
-    metadata: { name: objectName(context, pods), namespace, labels: egressLabels(policy, hash) },
+    metadata: { name: objectName(context, pods), namespace, labels: egressLabels(ownerOf(policy), hash) },
     spec: {
       podSelector: selectorOf(pods),
       policyTypes: ['Egress'],
@@ -78,7 +93,7 @@ function denial(kind: DenyKind, scope: EgressScope, context: EgressObjectContext
   return {
     apiVersion: egressKinds[kind],
     kind,
-    metadata: { name: suffix + objectName(context, scope), labels: egressLabels(policy, hash) },
+    metadata: { name: suffix + objectName(context, scope), labels: egressLabels(ownerOf(policy), hash) },
     spec: denialSpecs[kind](scope, context.blocked),
   };
 }

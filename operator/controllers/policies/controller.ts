@@ -1,0 +1,120 @@
+/** Keeps policies true: their status, and the objects that block direct egress. One controller for each of both kinds. */
+import type { MetadataPolicyStatus } from '../../api/v1/index.ts';
+import type { Hash } from '../../core/brand.ts';
+import { keyOf, splitKey } from '../../core/cluster/kinds.ts';
+import type { ClusterView } from '../../core/cluster/store.ts';
+import type { AnyPolicy } from '../../core/snapshot/policies.ts';
+import type { Timers } from '../../core/time.ts';
+import type { EventRecorder, ObjectRef, ObjectWriter, Programming } from '../ports.ts';
+import type { ReconcileResult } from '../queue.ts';
+import type { ControllerDefinition } from '../runtime.ts';
+import { WrittenStatuses } from '../status-writes.ts';
+import { egressKinds, egressLabels, kindLabels, ownerOf } from './egress-objects.ts';
+import { blockedInCluster, gatherPolicy, isOurs } from './gather.ts';
+import { carries, planPolicy, planRemoval, planSweep } from './plan.ts';
+import type { Deletion, ExistingEgress } from './plan.ts';
+import type { NetworkPolicyDiscovery, NetworkPolicyKinds } from './ports.ts';
+import { keysFor, listen } from './wakes.ts';
+
+export interface PolicyControllerOptions {
+  readonly kind: AnyPolicy['kind'];
+  readonly cluster: ClusterView;
+  readonly writer: ObjectWriter;
+  readonly events: EventRecorder;
+  readonly programming: Programming;
+  readonly discovery: NetworkPolicyDiscovery;
+  readonly timers: Timers;
+  readonly hash: Hash;
+  readonly ownNamespace: string;
+}
+
+/** The one key that is no policy: looks for what policies left behind that nobody knows any more. */
+const sweepKey = '*';
+
+export function policyController(options: PolicyControllerOptions): ControllerDefinition {
+  const controller = new PolicyController(options);
+  return {
+    name: options.kind === 'MetadataPolicy' ? 'metadata-policies' : 'cluster-metadata-policies',
+    allKeys: (cluster) => [sweepKey, ...cluster.list(options.kind).map(keyOf)],
+    keysFor: (change, cluster) => keysFor(options.kind, change, cluster),
+    reconcile: (key, signal) => controller.reconcile(key, signal),
+    listen: (wake) => listen(options, wake),
+  };
+}
+
+class PolicyController {
+  readonly #options: PolicyControllerOptions;
+  readonly #written = new WrittenStatuses<MetadataPolicyStatus>();
+
+  constructor(options: PolicyControllerOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<ReconcileResult> {
+    const { cluster, discovery, kind } = this.#options;
+    const kinds = await discovery.discover(signal);
+    if (key === sweepKey) return this.#sweep(kinds);
+    const policy: AnyPolicy | undefined = cluster.get(kind, key);
+    return policy === undefined ? this.#remove(key, kinds) : this.#keep(key, policy, kinds);
+  }
+
+  async #keep(key: string, policy: AnyPolicy, kinds: NetworkPolicyKinds): Promise<ReconcileResult> {
+    const { cluster, timers, hash, writer, events } = this.#options;
+    const now = timers.now();
+    const plan = planPolicy({
+      situation: gatherPolicy(policy, kinds, this.#options),
+      existing: await this.#existing(egressLabels(ownerOf(policy), hash), kinds),
+      blocked: blockedInCluster(cluster),
+      previous: this.#written.previous(key, policy, now),
+      lastWriteAt: this.#written.lastWriteAt(key),
+      now,
+      hash,
+    });
+    await this.#delete(plan.deletions);
+    for (const object of plan.applications) await writer.apply(object);
+    for (const status of plan.status.statuses) {
+      await writer.updateStatus(refOf(policy), status);
+      this.#written.remember(key, policy, { status, at: now });
+    }
+    for (const event of plan.status.events) events.record(refOf(policy), event);
+    const { requeueAfterMs } = plan.status;
+    return requeueAfterMs === undefined ? {} : { requeueAfterMs };
+  }
+
+  async #remove(key: string, kinds: NetworkPolicyKinds): Promise<ReconcileResult> {
+    const { kind, hash } = this.#options;
+    await this.#delete(planRemoval(await this.#existing(egressLabels({ kind, ...splitKey(key) }, hash), kinds)));
+    this.#written.forget(key);
+    return {};
+  }
+
+  async #sweep(kinds: NetworkPolicyKinds): Promise<ReconcileResult> {
+    const { cluster, kind, hash } = this.#options;
+    const policies: readonly AnyPolicy[] = cluster.list(kind);
+    const owners = policies.map((policy) => egressLabels(ownerOf(policy), hash));
+    await this.#delete(planSweep(await this.#existing(kindLabels(kind), kinds), owners));
+    return {};
+  }
+
+  async #existing(
+    labels: Readonly<Record<string, string>>,
+    { denyKinds }: NetworkPolicyKinds,
+  ): Promise<ExistingEgress> {
+    const networkPolicies = this.#options.cluster
+      .list('NetworkPolicy')
+      .filter((each) => isOurs(each) && carries(each.labels, labels));
+    const listed = denyKinds.map((kind) =>
+      this.#options.writer.listOwned({ apiVersion: egressKinds[kind], kind }, labels),
+    );
+    return { networkPolicies, denials: (await Promise.all(listed)).flat() };
+  }
+
+  async #delete(deletions: readonly Deletion[]): Promise<void> {
+    for (const { ref, uid } of deletions) await this.#options.writer.delete(ref, uid);
+  }
+}
+
+function refOf({ apiVersion, kind, metadata }: AnyPolicy): ObjectRef {
+  const { name, namespace, uid } = metadata;
+  return { apiVersion, kind, name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
+}

@@ -1,0 +1,79 @@
+/** What makes a policy be looked at again. */
+import { keyOf } from '../../core/cluster/kinds.ts';
+import type { ClusterView, StoreChange } from '../../core/cluster/store.ts';
+import { hasNoEffect } from '../../core/snapshot/concerns.ts';
+import type { AnyPolicy } from '../../core/snapshot/policies.ts';
+import type { Timers } from '../../core/time.ts';
+import type { Programming } from '../ports.ts';
+import { counterIntervalMs } from '../status-writes.ts';
+
+type PolicyKind = AnyPolicy['kind'];
+
+/** At once: whatever decides what is blocked. Pods and nodes are left to `listen`: they change all the time. */
+export function keysFor(kind: PolicyKind, change: StoreChange, cluster: ClusterView): Iterable<string> {
+  if (hasNoEffect(change)) return [];
+  const all = cluster.list(kind).map(keyOf);
+  const own = kind === change.kind ? [change.key] : [];
+  switch (change.kind) {
+    case 'NetworkPolicy':
+      return kind === 'MetadataPolicy' ? inNamespace(namespaceOfChange(change), cluster) : all;
+    // An exception of one reaches into the blocks of all others.
+    case 'ClusterMetadataPolicy':
+    case 'Namespace':
+    case 'MetadataProxy':
+      return [...all, ...own];
+    default:
+      return own;
+  }
+}
+
+function inNamespace(namespace: string, cluster: ClusterView): readonly string[] {
+  return cluster.policies(namespace).map(keyOf);
+}
+
+function namespaceOfChange(change: Extract<StoreChange, { readonly kind: 'NetworkPolicy' | 'Pod' }>): string {
+  return change.current?.namespace ?? change.previous?.namespace ?? '';
+}
+
+export interface PolicyListening {
+  readonly kind: PolicyKind;
+  readonly cluster: ClusterView;
+  readonly programming: Programming;
+  readonly timers: Timers;
+}
+
+/** Acknowledgements of nodes at once; pods and nodes at most once per interval. Returns how to stop. */
+export function listen(parts: PolicyListening, wake: (key: string) => void): () => void {
+  const { cluster, kind, programming } = parts;
+  const stopProgramming = programming.onChange((uids) => {
+    for (const policy of cluster.list(kind)) if (uids.has(policy.metadata.uid ?? '')) wake(keyOf(policy));
+  });
+  const stopPods = listenToPods(parts, wake);
+  return () => {
+    stopProgramming();
+    stopPods();
+  };
+}
+
+function listenToPods({ cluster, kind, timers }: PolicyListening, wake: (key: string) => void): () => void {
+  const namespaces = new Set<string>();
+  let cancel: (() => void) | undefined;
+  const flush = () => {
+    cancel = undefined;
+    for (const policy of cluster.list(kind)) if (isConcerned(policy, namespaces)) wake(keyOf(policy));
+    namespaces.clear();
+  };
+  const stop = cluster.onChange((change) => {
+    if (change.kind !== 'Pod' && change.kind !== 'Node') return;
+    if (change.kind === 'Pod') namespaces.add(namespaceOfChange(change));
+    cancel ??= timers.after(counterIntervalMs, flush);
+  });
+  return () => {
+    stop();
+    cancel?.();
+  };
+}
+
+function isConcerned(policy: AnyPolicy, namespaces: ReadonlySet<string>): boolean {
+  return policy.kind === 'ClusterMetadataPolicy' || namespaces.has(policy.metadata.namespace ?? '');
+}
