@@ -95,7 +95,7 @@ describe('the emulated Google', () => {
   it('refuses other grants, other token types, repeated parameters and other encodings', async () => {
     const repeated = await form();
     repeated.append('subject_token', await cluster.token());
-    const bodies: readonly string | URLSearchParams[] = [
+    const bodies: readonly (string | URLSearchParams)[] = [
       await form({ grant_type: 'refresh_token' }),
       await form({ requested_token_type: 'urn:ietf:params:oauth:token-type:refresh_token' }),
       await form({ subject_token_type: 'urn:ietf:params:oauth:token-type:saml2' }),
