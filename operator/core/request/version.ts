@@ -34,8 +34,13 @@ function lowerStructure(path: CanonicalPath): CanonicalPath {
   return path.map((segment, level) => (level < structuralLevels ? segment.toLowerCase() : segment));
 }
 
-/** Entries of /0.1/meta-data/ that v1 has under another name. All others are entries of v1's instance/. */
+/**
+ * Entries of /0.1/meta-data/ that v1 has elsewhere; all others are entries of v1's instance/. The first two never were
+ * there: whoever asks for them mixes up the versions and means v1's.
+ */
 const renamed01: ReadonlyMap<string, CanonicalPath> = new Map([
+  ['instance', ['instance']],
+  ['project', ['project']],
   ['instance-id', ['instance', 'id']],
   ['project-id', ['project', 'project-id']],
   ['numeric-project-id', ['project', 'numeric-project-id']],
