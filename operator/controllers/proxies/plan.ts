@@ -1,0 +1,196 @@
+/** From a situation to what is to be done about a MetadataProxy: pure. */
+import type { MetadataProxy, MetadataProxyStatus } from '../../api/v1/index.ts';
+import { metadataProxyFinalizer } from '../../core/names.ts';
+import { conditionsOf, listed, readyFrom } from '../conditions.ts';
+import type { Aspect } from '../conditions.ts';
+import type { AppliedObject, KubernetesEvent, OwnedObject } from '../ports.ts';
+import { nodesOf, planStatus } from '../status-plan.ts';
+import type { StatusPlan } from '../status-plan.ts';
+import type { ProxySituation } from './gather.ts';
+import { planRollout } from './rollout.ts';
+import type { ExistingDeployment } from './rollout.ts';
+import { daemonSet, deployment, serviceAccount, templateHashAnnotation } from './workloads.ts';
+import type { WorkloadContext } from './workloads.ts';
+
+export type ProxyPlan =
+  | {
+      readonly kind: 'keep';
+      readonly addFinalizer: boolean;
+      readonly deletions: readonly OwnedObject[];
+      readonly applications: readonly AppliedObject[];
+      readonly status: StatusPlan<MetadataProxyStatus>;
+      readonly requeueAfterMs?: number;
+    }
+  | {
+      readonly kind: 'remove';
+      readonly deletions: readonly OwnedObject[];
+      /** Nodes have let go, or had their time. */
+      readonly removeFinalizer: boolean;
+      readonly events: readonly KubernetesEvent[];
+      readonly requeueAfterMs?: number;
+    };
+
+export interface ProxyPlanInput {
+  readonly situation: ProxySituation;
+  readonly context: WorkloadContext;
+  readonly previous: MetadataProxyStatus | undefined;
+  readonly now: number;
+  readonly lastWriteAt: number | undefined;
+}
+
+/** How long a deletion waits for Ready nodes to remove their rules. */
+const releaseMs = 120_000;
+const releasePollMs = 2_000;
+/** A rollout goes on when a Deployment has settled, which nothing tells us. */
+const rolloutPollMs = 5_000;
+
+export function planProxy(input: ProxyPlanInput): ProxyPlan {
+  const { deletionTimestamp } = input.situation.proxy.metadata;
+  return deletionTimestamp === undefined ? planKeep(input) : planRemove(input, Date.parse(deletionTimestamp));
+}
+
+function planRemove({ situation, now }: ProxyPlanInput, deletedAt: number): ProxyPlan {
+  const { existing, occupied, nodes, proxy } = situation;
+  const ready = new Set(nodes.filter(({ node }) => node.ready).map(({ node }) => node.name));
+  const holding = occupied.filter((node) => ready.has(node));
+  const isOver = existing.length === 0 && holding.length === 0;
+  const isLate = now - deletedAt >= releaseMs;
+  const hasFinalizer = proxy.metadata.finalizers?.includes(metadataProxyFinalizer) ?? false;
+  return {
+    kind: 'remove',
+    deletions: existing,
+    removeFinalizer: hasFinalizer && (isOver || isLate),
+    events: isLate && holding.length > 0 ? [unreleasedEvent(holding)] : [],
+    ...(isOver || isLate ? {} : { requeueAfterMs: releasePollMs }),
+  };
+}
+
+function unreleasedEvent(nodes: readonly string[]): KubernetesEvent {
+  const message = `These nodes did not confirm within 2 min that their rules are gone: ${listed(nodes)}. Restart them, or delete the nft table metaveil there.`;
+  return { type: 'Warning', reason: 'RulesLeftBehind', message };
+}
+
+function planKeep(input: ProxyPlanInput): ProxyPlan {
+  const { situation, context } = input;
+  const accepted = acceptedAspect(situation);
+  const desired = accepted.status === 'True' ? desiredWorkloads(situation, context) : [];
+  const rollout = planRollout(desired, existingDeployments(situation.existing), situation.proxy.spec.maxUnavailable);
+  const names = new Set(desired.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
+  return {
+    kind: 'keep',
+    addFinalizer: !(situation.proxy.metadata.finalizers?.includes(metadataProxyFinalizer) ?? false),
+    deletions: situation.existing.filter(({ ref }) => !names.has(`${ref.kind}/${ref.name}`)),
+    applications: [
+      serviceAccount(context.installation),
+      ...rollout.apply.filter((object) => !isInPlace(object, situation.existing)),
+    ],
+    status: planStatus(input.previous, statusOf(input, accepted), {
+      generation: generationOf(situation.proxy),
+      now: input.now,
+      lastWriteAt: input.lastWriteAt,
+    }),
+    ...(rollout.waiting.length > 0 && { requeueAfterMs: rolloutPollMs }),
+  };
+}
+
+function desiredWorkloads({ proxy, nodes }: ProxySituation, context: WorkloadContext): readonly AppliedObject[] {
+  switch (proxy.spec.workload) {
+    case 'DaemonSet':
+      return [daemonSet(proxy, context)];
+    case 'Deployment':
+      return nodes.map(({ node }) => deployment(proxy, node, context));
+  }
+}
+
+function existingDeployments(existing: readonly OwnedObject[]): readonly ExistingDeployment[] {
+  return existing
+    .filter(({ ref }) => ref.kind === 'Deployment')
+    .map((owned) => ({ name: owned.ref.name, templateHash: templateHashOf(owned), settled: isSettled(owned.object) }));
+}
+
+interface DeploymentState {
+  readonly metadata?: { readonly generation?: number; readonly annotations?: Readonly<Record<string, string>> };
+  readonly status?: {
+    readonly observedGeneration?: number;
+    readonly updatedReplicas?: number;
+    readonly availableReplicas?: number;
+    readonly replicas?: number;
+  };
+}
+
+function templateHashOf({ object }: OwnedObject): string {
+  return (object as DeploymentState).metadata?.annotations?.[templateHashAnnotation] ?? '';
+}
+
+function isSettled({ metadata, status }: DeploymentState): boolean {
+  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
+  return [status?.replicas, status?.updatedReplicas, status?.availableReplicas].every((count) => count === 1);
+}
+
+/** One Deployment per node: those whose template is the one we would send are left alone. */
+function isInPlace(object: AppliedObject, existing: readonly OwnedObject[]): boolean {
+  if (object.kind !== 'Deployment') return false;
+  const present = existing.find(({ ref }) => ref.kind === 'Deployment' && ref.name === object.metadata.name);
+  return present !== undefined && templateHashOf(present) === object.metadata.annotations?.[templateHashAnnotation];
+}
+
+function statusOf({ situation, previous, now }: ProxyPlanInput, accepted: Aspect): MetadataProxyStatus {
+  const generation = generationOf(situation.proxy);
+  const parts = [accepted, availableAspect(situation, accepted)];
+  const ready = situation.nodes.filter(({ node }) => node.ready);
+  return {
+    observedGeneration: generation,
+    conditions: conditionsOf(readyFrom(parts), parts, { previous: previous?.conditions, generation, now }),
+    nodes: nodesOf(ready.length, ready.filter(({ serving }) => serving).length),
+  };
+}
+
+function generationOf({ metadata }: MetadataProxy): number {
+  return metadata.generation ?? 0;
+}
+
+function acceptedAspect({ proxy, overlaps }: ProxySituation): Aspect {
+  const missing = notImplemented(proxy);
+  if (missing !== undefined) return { type: 'Accepted', status: 'False', reason: 'NotImplemented', message: missing };
+  if (overlaps.length > 0) {
+    const owners = listed([...new Set(overlaps.map(({ owner }) => owner))]);
+    const message = `Older MetadataProxy ${owners} owns ${listed(overlaps.map(({ node }) => node))}; make the nodeSelectors disjoint.`;
+    return { type: 'Accepted', status: 'False', reason: 'Overlap', message };
+  }
+  return {
+    type: 'Accepted',
+    status: 'True',
+    reason: 'Accepted',
+    message: 'Its nodes belong to no other MetadataProxy.',
+  };
+}
+
+/** Said aloud: a mode that is accepted and does nothing would be taken for protection. */
+function notImplemented({ spec }: MetadataProxy): string | undefined {
+  if (spec.interception === 'Env' || spec.interception === 'CiliumLocalRedirect') {
+    return `interception: ${spec.interception} is not in this version; use NFTables or None.`;
+  }
+  if (spec.removeStartupTaint) return 'removeStartupTaint: true is not in this version; set it to false.';
+  return undefined;
+}
+
+function availableAspect({ nodes }: ProxySituation, accepted: Aspect): Aspect {
+  const type = 'Available';
+  if (accepted.status !== 'True') {
+    return { type, status: 'Unknown', reason: accepted.reason, message: 'Waits until the MetadataProxy is accepted.' };
+  }
+  const ready = nodes.filter(({ node }) => node.ready);
+  const missing = ready.filter(({ serving }) => !serving).map(({ node }) => node.name);
+  if (missing.length > 0) {
+    return {
+      type,
+      status: 'Unknown',
+      reason: 'NodesNotConnected',
+      message: `No connected proxy on ${listed(missing)}.`,
+    };
+  }
+  if (ready.length === 0) {
+    return { type, status: 'True', reason: 'NoNodes', message: 'No Ready Linux node matches the nodeSelector.' };
+  }
+  return { type, status: 'True', reason: 'Available', message: 'Every selected Ready node runs a connected proxy.' };
+}
