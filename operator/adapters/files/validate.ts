@@ -27,7 +27,7 @@ export function validateObject(value: unknown): Verdict {
 function validateOwn(kind: KindDefinition, value: Mapping): Verdict {
   const { apiVersion, kind: name, metadata, ...rest } = value;
   const body: Mapping = { ...rest, ...present({ metadata: userMetadata(metadata) }) };
-  const { object, findings } = check(objectSchema(kind), without(body, 'status'), kind.kind);
+  const { object, findings } = checkAgainst(objectSchema(kind), without(body, 'status'), kind.kind);
   if (findings.length > 0) return { kind: 'invalid', findings };
   return { kind: 'resource', object: { apiVersion, kind: name, ...object } as unknown as OwnResource };
 }
@@ -40,7 +40,7 @@ function validateForeign(value: Mapping): Verdict {
     properties: { metadata: metadataSchema(253, scope) },
   };
   const body = present({ metadata: userMetadata(value['metadata']) });
-  const { object, findings } = check(schema, body, `metadata of scope ${String(scope)}`);
+  const { object, findings } = checkAgainst(schema, body, `metadata of scope ${String(scope)}`);
   if (findings.length > 0) return { kind: 'invalid', findings };
   return { kind: 'foreign', object: { ...value, ...object } as ForeignObject };
 }
@@ -58,12 +58,13 @@ function userMetadata(metadata: unknown): unknown {
   return Object.fromEntries(Object.entries(metadata).filter(([name]) => !serverMetadata.has(name)));
 }
 
-interface Checked {
+export interface Checked {
   readonly object: Mapping;
   readonly findings: readonly Finding[];
 }
 
-function check(schema: ObjectSchema, body: Mapping, cacheKey: string): Checked {
+/** Fills in defaults and lists every violation of the schema and its rules. `cacheKey` names the schema. */
+export function checkAgainst(schema: ObjectSchema, body: Mapping, cacheKey: string): Checked {
   // A copy: the validator writes the defaults into what it is given.
   const object = structuredClone(withoutDefaultedNulls(schema, body)) as Mapping;
   const validate = validatorOf(schema, cacheKey);

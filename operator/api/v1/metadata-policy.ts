@@ -127,7 +127,7 @@ export const metadataPolicy = {
   spec: {
     type: 'object',
     description:
-      'What is hidden from which pods of this namespace. Required; `{}` takes all defaults. Example: `{profile: Restricted}`.',
+      'What is hidden from which pods of this namespace. Required. `{}` takes all defaults. Example: `{profile: Restricted}`.',
     properties: {
       podSelector,
       mode,
@@ -160,7 +160,7 @@ export const clusterMetadataPolicy = {
   spec: {
     type: 'object',
     description:
-      'What is hidden from and revealed to which pods of the cluster. Required; `{}` takes all defaults. Example: `{profile: Baseline}`.',
+      'What is hidden from and revealed to which pods of the cluster. Required. `{}` takes all defaults. Example: `{profile: Baseline}`.',
     properties: {
       namespaceSelector: labelSelectorSchema(
         'Namespaces the policy selects. Default: absent, which selects all. Example: `{matchLabels: {kubernetes.io/metadata.name: kube-system}}`.',

@@ -174,7 +174,7 @@ export const metadataProxy = {
   spec: {
     type: 'object',
     description:
-      'Nodes, behaviour and pod template of the proxy. Required; `{}` takes all defaults. Example: `{nodeSelector: {pool: web}}`.',
+      'Nodes, behaviour and pod template of the proxy. Required. `{}` takes all defaults. Example: `{nodeSelector: {pool: web}}`.',
     properties: {
       nodeSelector: labelsSchema(
         'Labels of the nodes; `kubernetes.io/os: linux` is always added. Where two MetadataProxies select one node, the older one owns it. Default: absent, all Linux nodes. Example: `{pool: web}`.',
