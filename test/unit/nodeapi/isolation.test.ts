@@ -1,0 +1,311 @@
+/** With the credential of one node nothing of another is to be had (T17), and whoever is no proxy gets nothing at all. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { TestContext } from 'node:test';
+import { methodNames, methods } from '../../../operator/nodeapi/wire/methods.ts';
+import type { RefusalCode } from '../../../operator/nodeapi/wire/errors.ts';
+import { bindingView, settings, workload } from './resources.ts';
+import { authenticated, Cluster, credential, rawCall, startReplica } from './world.ts';
+
+function twoNodes(): Cluster {
+  const cluster = new Cluster();
+  for (const [node, name] of [
+    ['node-a', 'alpha'],
+    ['node-b', 'beta'],
+  ] as const) {
+    const pod = workload(name, bindingView(name));
+    cluster.workloads.add(node, pod);
+    cluster.snapshots.set(node, settings(node), pod);
+  }
+  return cluster;
+}
+
+interface Hostile {
+  readonly who: string;
+  readonly code: RefusalCode;
+  readonly status: number;
+  /** Authorization headers. */
+  readonly credentialOf: (cluster: Cluster) => string | string[] | undefined;
+}
+
+const bearer = (token: string): string => `Bearer ${token}`;
+
+/** A token of the proxy's form about which the API server says what `review` says. */
+function reviewed(cluster: Cluster, claims: Parameters<typeof credential>[1], overrides: object = {}): string {
+  cluster.proxy('proxy-a', 'node-a');
+  const token = credential(cluster.clock, { salt: 'reviewed', ...claims });
+  cluster.reviewer.reviews.set(token, authenticated('proxy-a', 'node-a', overrides));
+  return bearer(token);
+}
+
+const extraOf = (values: Record<string, readonly string[]>): object => ({
+  extra: Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [`authentication.kubernetes.io/${key}`, value]),
+  ),
+});
+const good = { 'pod-uid': ['proxy-a'], 'node-name': ['node-a'], 'node-uid': ['uid-of-node-a'] };
+
+const hostile: readonly Hostile[] = [
+  { who: 'nobody', code: 'credential-missing', status: 401, credentialOf: () => undefined },
+  {
+    who: 'two credentials at once',
+    code: 'credential-missing',
+    status: 401,
+    credentialOf: (c) => [bearer(c.proxy('proxy-a', 'node-a')), bearer(c.proxy('proxy-b', 'node-b'))],
+  },
+  { who: 'basic authentication', code: 'credential-missing', status: 401, credentialOf: () => 'Basic YTpi' },
+  { who: 'a guessed token', code: 'credential-malformed', status: 401, credentialOf: () => bearer('a.b.c') },
+  {
+    who: 'a made-up token with the right claims',
+    code: 'credential-rejected',
+    status: 401,
+    credentialOf: (c) => {
+      c.proxy('proxy-a', 'node-a');
+      return bearer(credential(c.clock, { salt: 'forged' }));
+    },
+  },
+  {
+    who: 'a token replayed after its pod is gone',
+    code: 'pod-unknown',
+    status: 403,
+    credentialOf: (c) => {
+      const token = c.proxy('proxy-a', 'node-a');
+      c.pods.remove('proxy-a');
+      return bearer(token);
+    },
+  },
+  {
+    who: 'a terminated pod',
+    code: 'pod-unknown',
+    status: 403,
+    // The port finds no pod that has Succeeded or Failed.
+    credentialOf: (c) => bearer(credential(c.clock, { podUid: 'proxy-finished' })),
+  },
+  {
+    who: 'an expired token',
+    code: 'credential-expired',
+    status: 401,
+    credentialOf: (c) => reviewed(c, { exp: Math.floor(c.clock.now() / 1000) }),
+  },
+  {
+    who: 'a token for another audience',
+    code: 'credential-malformed',
+    status: 401,
+    credentialOf: (c) => reviewed(c, { aud: ['https://kubernetes.default.svc'] }),
+  },
+  {
+    who: "a user's ServiceAccount",
+    code: 'not-the-proxy',
+    status: 403,
+    credentialOf: (c) => reviewed(c, { sub: 'system:serviceaccount:web:alpha' }),
+  },
+  {
+    who: 'a ServiceAccount that claims to be the proxy and is not',
+    code: 'not-the-proxy',
+    status: 403,
+    credentialOf: (c) => reviewed(c, {}, { username: 'system:serviceaccount:web:alpha' }),
+  },
+  {
+    who: "the controller's own ServiceAccount",
+    code: 'not-the-proxy',
+    status: 403,
+    credentialOf: (c) => reviewed(c, {}, { username: 'system:serviceaccount:metaveil-system:metaveil-controller' }),
+  },
+  {
+    who: 'a foreign pod of our ServiceAccount',
+    code: 'pod-unknown',
+    status: 403,
+    credentialOf: (c) => {
+      const token = credential(c.clock, { podUid: 'foreign' });
+      c.reviewer.reviews.set(token, authenticated('foreign', 'node-a'));
+      return bearer(token);
+    },
+  },
+  {
+    who: 'a token without pod',
+    code: 'not-bound-to-pod',
+    status: 403,
+    credentialOf: (c) => reviewed(c, {}, extraOf({ ...good, 'pod-uid': [] })),
+  },
+  {
+    who: 'a token with two pods',
+    code: 'not-bound-to-pod',
+    status: 403,
+    credentialOf: (c) => reviewed(c, {}, extraOf({ ...good, 'pod-uid': ['proxy-a', 'proxy-b'] })),
+  },
+  {
+    who: 'a token made before the pod was scheduled',
+    code: 'not-bound-to-pod',
+    status: 403,
+    credentialOf: (c) => reviewed(c, {}, extraOf({ 'pod-uid': ['proxy-a'] })),
+  },
+  {
+    who: 'a pod whose token names another node',
+    code: 'node-mismatch',
+    status: 403,
+    credentialOf: (c) => reviewed(c, {}, extraOf({ ...good, 'node-name': ['node-b'] })),
+  },
+  {
+    who: 'a pod of a node that was deleted and made anew',
+    code: 'node-replaced',
+    status: 403,
+    credentialOf: (c) => {
+      const token = c.proxy('proxy-a', 'node-a');
+      c.pods.add('proxy-a', 'node-a', 'another-uid');
+      return bearer(token);
+    },
+  },
+];
+
+async function everyMethod(t: TestContext, { credentialOf, code, status }: Hostile): Promise<void> {
+  const cluster = twoNodes();
+  const { port } = await startReplica(t, cluster);
+  const authorization = credentialOf(cluster);
+  const headers = authorization === undefined ? {} : { authorization };
+  for (const name of methodNames) {
+    const { verb, path } = methods[name];
+    const body = JSON.stringify({ workload: 'pod-alpha', wish: { kind: 'access', scopes: [] } });
+    const answer = await rawCall(cluster, port, { verb, path, headers, ...(verb === 'POST' && { body }) });
+    assert.equal(answer.status, status, name);
+    assert.equal((answer.body as { code: string }).code, code, name);
+  }
+  assert.deepEqual(cluster.kubernetes.requests, []);
+  assert.equal(cluster.log.of('nodeapi-watch-opened').length, 0);
+  assert.deepEqual(
+    cluster.log.of('nodeapi-call-refused').map((line) => line['code']),
+    methodNames.map(() => code),
+  );
+}
+
+describe('who is not a live proxy of ours on its node is refused every method', () => {
+  for (const caller of hostile) it(`${caller.who}: ${caller.code}`, (t) => everyMethod(t, caller));
+});
+
+describe('what is not in the table of methods does not exist', () => {
+  const proxyHeaders = (cluster: Cluster) => ({ authorization: bearer(cluster.proxy('proxy-a', 'node-a')) });
+
+  for (const path of [
+    '/',
+    '/v1',
+    '/v1/watch/',
+    '/v1/../v1/token',
+    '/v1/%74oken',
+    '/V1/token',
+    '//v1/token',
+    '/v2/token',
+  ])
+    it(`${path} is unknown even to a proxy`, async (t) => {
+      const cluster = twoNodes();
+      const { port } = await startReplica(t, cluster);
+      const answer = await rawCall(cluster, port, { verb: 'POST', path, headers: proxyHeaders(cluster), body: '{}' });
+      assert.deepEqual([answer.status, (answer.body as { code: string }).code], [404, 'method-unknown']);
+    });
+
+  it('each method has one verb', async (t) => {
+    const cluster = twoNodes();
+    const { port } = await startReplica(t, cluster);
+    const headers = proxyHeaders(cluster);
+    for (const name of methodNames)
+      for (const verb of ['GET', 'PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS'].filter((v) => v !== methods[name].verb)) {
+        const answer = await rawCall(cluster, port, { verb, path: methods[name].path, headers });
+        assert.equal(answer.status, 405, `${verb} ${name}`);
+      }
+  });
+});
+
+describe("node A's credential", () => {
+  const wish = { kind: 'access', scopes: [] };
+  const ask = async (t: TestContext, cluster: Cluster, pod: string) => {
+    const { port } = await startReplica(t, cluster);
+    const headers = { authorization: bearer(cluster.proxy('proxy-a', 'node-a')) };
+    const body = JSON.stringify({ workload: pod, wish, node: 'node-b', nodeName: 'node-b', binding: 'binding-beta' });
+    return rawCall(cluster, port, { verb: 'POST', path: '/v1/token', headers, body });
+  };
+
+  it('gets the token of its own pod', async (t) => {
+    const cluster = twoNodes();
+    const answer = await ask(t, cluster, 'pod-alpha');
+    assert.equal(answer.status, 200);
+    assert.equal((answer.body as { kind: string }).kind, 'issued');
+    assert.deepEqual(
+      cluster.kubernetes.requests.map((r) => r.boundTo),
+      [{ kind: 'pod', name: 'alpha', uid: 'pod-alpha' }],
+    );
+  });
+
+  for (const [whose, pod] of [
+    ["another node's pod", 'pod-beta'],
+    ['a guessed pod', 'pod-gamma'],
+    ['its own proxy', 'proxy-a'],
+    ['a name from the prototype', '__proto__'],
+  ] as const)
+    it(`gets the same answer for ${whose} as for none, and nobody is asked`, async (t) => {
+      const cluster = twoNodes();
+      const answer = await ask(t, cluster, pod);
+      assert.deepEqual(answer.body, { kind: 'refused', refusal: { kind: 'unknown-workload' } });
+      assert.deepEqual(cluster.kubernetes.requests, []);
+      const [line] = cluster.log.of('nodeapi-token-refused');
+      assert.deepEqual([line?.['node'], line?.['reason']], ['node-a', 'unknown-workload']);
+    });
+
+  it('gets nothing for a pod that has gone', async (t) => {
+    const cluster = twoNodes();
+    cluster.workloads.workloads.delete('pod-alpha');
+    assert.deepEqual((await ask(t, cluster, 'pod-alpha')).body, {
+      kind: 'refused',
+      refusal: { kind: 'unknown-workload' },
+    });
+  });
+
+  it('cannot count for policies that its node does not have', async (t) => {
+    const cluster = twoNodes();
+    const { port } = await startReplica(t, cluster);
+    const headers = { authorization: bearer(cluster.proxy('proxy-a', 'node-a')) };
+    const counts = [
+      { policy: 'policy-of-b', decision: 'concealed', count: 5 },
+      { policy: '', decision: 'legacy', count: 2 },
+    ];
+    const body = JSON.stringify({ sequence: 1, counts });
+    await rawCall(cluster, port, { verb: 'POST', path: '/v1/report', headers, body });
+    assert.deepEqual(cluster.counts, [{ node: 'node-a', counts: [counts[1]] }]);
+  });
+});
+
+describe('requests that do not decode', () => {
+  const bodies: readonly (readonly [string, string, number])[] = [
+    ['not JSON', '{', 400],
+    ['another shape', '[]', 400],
+    ['no wish', '{"workload":"pod-alpha"}', 400],
+    ['an unknown wish', '{"workload":"pod-alpha","wish":{"kind":"key"}}', 400],
+    ['too many scopes', JSON.stringify({ workload: 'p', wish: { kind: 'access', scopes: Array(65).fill('s') } }), 400],
+    ['too large', ' '.repeat(40_000), 413],
+  ];
+  for (const [what, body, status] of bodies)
+    it(`${what}: ${status}`, async (t) => {
+      const cluster = twoNodes();
+      const { port } = await startReplica(t, cluster);
+      const headers = { authorization: bearer(cluster.proxy('proxy-a', 'node-a')) };
+      assert.equal((await rawCall(cluster, port, { verb: 'POST', path: '/v1/token', headers, body })).status, status);
+      const chunked = { ...headers, 'transfer-encoding': 'chunked' };
+      const again = await rawCall(cluster, port, { verb: 'POST', path: '/v1/token', headers: chunked, body });
+      assert.equal(again.status, status);
+    });
+
+  it('no token appears in any line of the log', async (t) => {
+    const cluster = twoNodes();
+    const { port } = await startReplica(t, cluster);
+    const token = cluster.proxy('proxy-a', 'node-a');
+    const headers = { authorization: bearer(token) };
+    for (const pod of ['pod-alpha', 'pod-beta']) {
+      const body = JSON.stringify({ workload: pod, wish: { kind: 'access', scopes: [] } });
+      await rawCall(cluster, port, { verb: 'POST', path: '/v1/token', headers, body });
+    }
+    cluster.google.fail('google-permission-denied');
+    const body = JSON.stringify({ workload: 'pod-alpha', wish: { kind: 'access', scopes: ['https://x/y'] } });
+    await rawCall(cluster, port, { verb: 'POST', path: '/v1/token', headers, body });
+    const log = cluster.log.lines.join('\n');
+    assert.ok(cluster.log.of('nodeapi-exchange-failed').length === 1);
+    assert.ok(!log.includes('SECRET'));
+    assert.ok(!log.includes(token.split('.')[1] ?? ''));
+  });
+});
