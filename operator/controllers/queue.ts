@@ -91,7 +91,10 @@ export class KeyedQueue {
       if (key === undefined) return;
       this.#waiting.delete(key);
       this.#running.add(key);
-      const run = this.#run(key).finally(() => this.#runs.delete(run));
+      // Not at once: keys are added from within store notifications, and a run reads the store.
+      const run: Promise<void> = Promise.resolve()
+        .then(() => this.#run(key))
+        .finally(() => this.#runs.delete(run));
       this.#runs.add(run);
     }
   }

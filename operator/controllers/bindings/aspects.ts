@@ -1,8 +1,9 @@
 /** The parts a binding's Ready is made of. */
 import type { Reason } from '../../api/v1/index.ts';
-import { findCondition, listed, readyFrom } from '../conditions.ts';
+import { findCondition, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
 import type { VerificationOutcome } from '../ports.ts';
+import { programmedAspect } from '../status-plan.ts';
 import { wantedAnnotation } from './annotation.ts';
 import type { PresentBinding } from './facts.ts';
 
@@ -11,9 +12,9 @@ type State = Omit<Aspect, 'type'>;
 /** Ready, then its parts in the order in which they come about. */
 export function aspectsOf(facts: PresentBinding): { readonly ready: Aspect; readonly parts: readonly Aspect[] } {
   const parts = [
-    { type: 'Accepted', ...accepted(facts) },
-    { type: 'Programmed', ...programmed(facts) },
-    { type: 'CredentialsVerified', ...verified(facts) },
+    { ...accepted(facts), type: 'Accepted' },
+    { ...programmed(facts), type: 'Programmed' },
+    { ...verified(facts), type: 'CredentialsVerified' },
   ];
   return { ready: facts.binding.spec.suspend ? suspendedOr(parts) : readyOf(parts), parts };
 }
@@ -44,26 +45,9 @@ function programmed(facts: PresentBinding): State {
   const { acceptance, programming } = facts;
   if (acceptance.kind === 'rejected') return waitingFor(acceptance.reason);
   if (acceptance.provider.spec.type === 'GKE') return managed(facts);
-  if (programming.rejected.length > 0) {
-    const refusals = programming.rejected.map(({ node, reason }) => `${node} (${reason})`);
-    return { status: 'False', reason: 'NodesRejected', message: `Rejected by ${listed(refusals)}.` };
-  }
-  return acknowledged(facts);
-}
-
-/** Numbers are in status.nodes: a text that counts along would be written every time. */
-function acknowledged({ programming, binding }: PresentBinding): State {
-  const connected = programming.desired - programming.disconnected.length;
-  if (programming.programmed < connected) {
-    return { status: 'Unknown', reason: 'NodesPending', message: 'Some connected nodes have not acknowledged it yet.' };
-  }
-  if (binding.spec.suspend) {
-    return { status: 'True', reason: 'Suspended', message: 'No connected node serves a token for it.' };
-  }
-  if (programming.desired === 0) {
-    return { status: 'True', reason: 'NoWorkloads', message: 'No pod on a node with a proxy uses it at the moment.' };
-  }
-  return { status: 'True', reason: 'Programmed', message: 'Every connected node that needs it has acknowledged it.' };
+  const state = programmedAspect(programming, 'No pod on a node with a proxy uses it at the moment.');
+  const isOut = facts.binding.spec.suspend && state.reason === 'NoWorkloads';
+  return isOut ? { ...state, reason: 'Suspended', message: 'No connected node serves a token for it.' } : state;
 }
 
 function managed(facts: PresentBinding): State {

@@ -1,13 +1,12 @@
 /** From facts to what is to be done about a binding: pure, and empty when nothing changed. */
 import type { WorkloadIdentityBindingStatus } from '../../api/v1/index.ts';
-import { announced, conditionsOf } from '../conditions.ts';
+import { conditionsOf } from '../conditions.ts';
 import type { KubernetesEvent, ObjectRef } from '../ports.ts';
-import { statusWrite } from '../status-writes.ts';
-import type { StatusWrite } from '../status-writes.ts';
+import { nodesOf, planStatus } from '../status-plan.ts';
 import { planAnnotation } from './annotation.ts';
 import type { AnnotationPlan } from './annotation.ts';
 import { aspectsOf } from './aspects.ts';
-import { staleNodesEvent, transitionEvents } from './events.ts';
+import { staleNodesEvent, tokensDroppedEvent } from './events.ts';
 import type { AbsentBinding, BindingFacts, PresentBinding } from './facts.ts';
 
 export interface BindingPlan {
@@ -28,53 +27,46 @@ export function planBinding(facts: BindingFacts): BindingPlan {
 }
 
 function planAbsent(facts: AbsentBinding): BindingPlan {
-  const stale = facts.departed?.programming.disconnected ?? [];
+  const stale = staleNodesEvent(facts.departed?.programming.disconnected ?? []);
   return {
     annotation: planAnnotation(facts),
     statuses: [],
     about: facts.departed?.ref,
-    events: stale.length > 0 ? [staleNodesEvent(stale)] : [],
+    events: stale === undefined ? [] : [stale],
   };
 }
 
 function planPresent(facts: PresentBinding): BindingPlan {
-  const { previous, programming } = facts;
-  const announcement = announcementOf(facts);
-  const next = statusOf(facts, announcement ?? previous);
-  const write = statusWrite(previous, next, facts);
-  const events = write.kind === 'now' ? transitionEvents(previous?.conditions, next.conditions) : [];
-  const stale = announcement === undefined ? [] : programming.disconnected;
-  const requeueAfterMs = requeueAfter(facts, write);
+  const { previous, binding, annotation, now, lastWriteAt } = facts;
+  const generation = binding.metadata.generation ?? 0;
+  const next = statusOf(facts, generation);
+  const planned = planStatus(previous, next, { generation, now, lastWriteAt });
+  const requeueAfterMs = planned.requeueAfterMs ?? (annotation?.conflict === undefined ? undefined : conflictRetryMs);
   return {
     annotation: planAnnotation(facts),
-    statuses: write.kind === 'now' ? [announcement, next].filter((status) => status !== undefined) : [],
-    about: refOf(facts.binding),
-    events: stale.length > 0 ? [...events, staleNodesEvent(stale)] : events,
+    statuses: planned.statuses,
+    about: refOf(binding),
+    events: planned.statuses.length === 0 ? [] : [...planned.events, ...revocationEvents(facts, next)],
     ...(requeueAfterMs !== undefined && { requeueAfterMs }),
   };
 }
 
-function requeueAfter({ annotation }: PresentBinding, write: StatusWrite): number | undefined {
-  if (write.kind === 'later') return write.inMs;
-  return annotation?.conflict === undefined ? undefined : conflictRetryMs;
+function revocationEvents({ previous, programming }: PresentBinding, next: WorkloadIdentityBindingStatus) {
+  const isNewGeneration = previous?.observedGeneration !== next.observedGeneration;
+  return [
+    tokensDroppedEvent(previous?.conditions, next.conditions),
+    isNewGeneration ? staleNodesEvent(programming.disconnected) : undefined,
+  ].filter((event) => event !== undefined);
 }
 
-function announcementOf({ previous, binding, now }: PresentBinding): WorkloadIdentityBindingStatus | undefined {
-  const generation = binding.metadata.generation ?? 0;
-  const conditions = announced({ previous: previous?.conditions, generation, now });
-  return conditions === undefined ? undefined : { ...previous, observedGeneration: generation, conditions };
-}
-
-function statusOf(facts: PresentBinding, previous: WorkloadIdentityBindingStatus | undefined) {
-  const { binding, principal, programming, workloads, now } = facts;
-  const generation = binding.metadata.generation ?? 0;
+function statusOf(facts: PresentBinding, generation: number): WorkloadIdentityBindingStatus {
+  const { principal, programming, workloads, previous, now } = facts;
   const { ready, parts } = aspectsOf(facts);
-  const { desired, programmed } = programming;
   return {
     observedGeneration: generation,
     conditions: conditionsOf(ready, parts, { previous: previous?.conditions, generation, now }),
     ...(principal !== undefined && { principal }),
-    nodes: { desired, programmed, summary: `${String(programmed)}/${String(desired)}` },
+    nodes: nodesOf(programming.desired, programming.programmed),
     workloads,
   };
 }

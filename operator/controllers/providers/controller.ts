@@ -52,13 +52,13 @@ export class ProviderController implements ControllerDefinition {
       this.#options.acceptances.forget(key);
       return {};
     }
-    await this.#discover(signal);
+    if (provider.spec.type !== 'GKE') await this.#discover(signal);
     const plan = planProvider(this.#gather(key, provider));
     for (const status of plan.statuses) {
       await this.#options.writer.updateStatus(providerRef(provider), status);
       this.#written.remember(key, provider, { status, at: this.#options.clock.now() });
     }
-    for (const event of plan.events) this.#options.events.record(plan.about, event);
+    for (const event of plan.events) this.#options.events.record(providerRef(provider), event);
     const rediscover = this.#discovered === undefined ? retryDiscoveryMs : rediscoverMs;
     return { requeueAfterMs: Math.min(plan.requeueAfterMs ?? rediscover, rediscover) };
   };

@@ -2,10 +2,11 @@
 import type { WorkloadIdentityProvider, WorkloadIdentityProviderStatus } from '../../api/v1/index.ts';
 import type { Acceptance } from '../../core/identity/provider.ts';
 import { timestamp } from '../../core/time.ts';
-import { announced, conditionsOf, findCondition, readyFrom } from '../conditions.ts';
+import { conditionsOf, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
-import type { KubernetesEvent, ObjectRef } from '../ports.ts';
-import { statusWrite } from '../status-writes.ts';
+import type { ObjectRef } from '../ports.ts';
+import { planStatus } from '../status-plan.ts';
+import type { StatusPlan } from '../status-plan.ts';
 
 export interface Discovered {
   readonly issuer: string;
@@ -25,42 +26,23 @@ export interface ProviderFacts {
   readonly now: number;
 }
 
-export interface ProviderPlan {
-  readonly statuses: readonly WorkloadIdentityProviderStatus[];
-  readonly about: ObjectRef;
-  readonly events: readonly KubernetesEvent[];
-  readonly requeueAfterMs?: number;
-}
+export type ProviderPlan = StatusPlan<WorkloadIdentityProviderStatus>;
 
 const hourMs = 3_600_000;
 
 export function planProvider(facts: ProviderFacts): ProviderPlan {
-  const { provider, previous } = facts;
-  const announcement = announcementOf(facts);
-  const next = statusOf(facts, announcement ?? previous);
-  const write = statusWrite(previous, next, facts);
-  return {
-    statuses: write.kind === 'now' ? [announcement, next].filter((status) => status !== undefined) : [],
-    about: providerRef(provider),
-    events: write.kind === 'now' ? eventsOf(previous, next) : [],
-    ...(write.kind === 'later' && { requeueAfterMs: write.inMs }),
-  };
+  const { provider, previous, now, lastWriteAt } = facts;
+  const generation = provider.metadata.generation ?? 0;
+  return planStatus(previous, statusOf(facts, generation), { generation, now, lastWriteAt });
 }
 
 export function providerRef({ apiVersion, kind, metadata: { name, uid } }: WorkloadIdentityProvider): ObjectRef {
   return { apiVersion, kind, name, ...(uid !== undefined && { uid }) };
 }
 
-function announcementOf({ previous, provider, now }: ProviderFacts): WorkloadIdentityProviderStatus | undefined {
-  const generation = provider.metadata.generation ?? 0;
-  const conditions = announced({ previous: previous?.conditions, generation, now });
-  return conditions === undefined ? undefined : { ...previous, observedGeneration: generation, conditions };
-}
-
-function statusOf(facts: ProviderFacts, previous: WorkloadIdentityProviderStatus | undefined) {
-  const generation = facts.provider.metadata.generation ?? 0;
+function statusOf(facts: ProviderFacts, generation: number): WorkloadIdentityProviderStatus {
   const parts = [accepted(facts)];
-  const context = { previous: previous?.conditions, generation, now: facts.now };
+  const context = { previous: facts.previous?.conditions, generation, now: facts.now };
   const lastAcceptedTime = lastAccepted(facts);
   return {
     observedGeneration: generation,
@@ -95,11 +77,4 @@ function lastAccepted({ previous, lastAcceptedAt }: ProviderFacts): string | und
   if (lastAcceptedAt === undefined) return written;
   const isRecent = written !== undefined && lastAcceptedAt - Date.parse(written) < hourMs;
   return isRecent ? written : timestamp(lastAcceptedAt);
-}
-
-function eventsOf(before: WorkloadIdentityProviderStatus | undefined, after: WorkloadIdentityProviderStatus) {
-  const [was, is] = [findCondition(before?.conditions, 'Ready'), findCondition(after.conditions, 'Ready')];
-  if (is === undefined || (was?.status === is.status && was.reason === is.reason)) return [];
-  if (is.status === 'True') return [{ type: 'Normal', reason: 'Ready', message: 'Tokens can be exchanged.' } as const];
-  return [{ type: 'Warning', reason: is.reason, message: is.message } as const];
 }

@@ -1,0 +1,43 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Timers } from '../../operator/core/time.ts';
+
+/** Time that moves only when a test says so. */
+export class FakeTimers implements Timers {
+  readonly #tasks = new Set<{ readonly dueAt: number; readonly run: () => void }>();
+  #now = Date.parse('2026-06-01T00:00:00Z');
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const task = { dueAt: this.#now + delayMs, run };
+    this.#tasks.add(task);
+    return () => this.#tasks.delete(task);
+  }
+
+  /** Delays of what is planned, in milliseconds from now, sorted. */
+  pending(): readonly number[] {
+    return [...this.#tasks].map(({ dueAt }) => dueAt - this.#now).sort((a, b) => a - b);
+  }
+
+  /** Moves on by `ms`, running what falls due in order, each with all that follows from it. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#now + ms;
+    await settle();
+    for (;;) {
+      const [next] = [...this.#tasks].filter(({ dueAt }) => dueAt <= end).sort((a, b) => a.dueAt - b.dueAt);
+      if (next === undefined) break;
+      this.#tasks.delete(next);
+      this.#now = Math.max(this.#now, next.dueAt);
+      next.run();
+      await settle();
+    }
+    this.#now = end;
+  }
+}
+
+/** Lets everything run that waits for nothing but its turn. */
+export async function settle(): Promise<void> {
+  for (let turns = 0; turns < 5; turns += 1) await turn();
+}

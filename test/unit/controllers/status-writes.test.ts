@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { statusWrite, WrittenStatuses } from '../../../operator/controllers/status-writes.ts';
+import { condition } from '../../builders/objects.ts';
+
+const ready = condition({ type: 'Ready', status: 'True', reason: 'Ready' });
+const status = (workloads: number, conditions = [ready]) => ({ observedGeneration: 1, conditions, workloads });
+
+describe('statusWrite', () => {
+  const at = (lastWriteAt: number | undefined, now = 20_000) => ({ lastWriteAt, now });
+
+  it('writes nothing when nothing changed, whatever the order of keys', () => {
+    const { workloads, conditions, observedGeneration } = status(1);
+    const reordered = { workloads, observedGeneration, conditions };
+    assert.deepEqual(statusWrite(status(1), reordered, at(0)), { kind: 'none' });
+  });
+
+  it('writes a transition at once', () => {
+    const soon = at(19_999);
+    const other = [
+      [{ ...ready, status: 'False' as const }],
+      [{ ...ready, reason: 'NoWorkloads' }],
+      [ready, condition({ type: 'Stalled', status: 'True', reason: 'Ready' })],
+    ];
+    for (const conditions of other) assert.equal(statusWrite(status(1), status(1, conditions), soon).kind, 'now');
+    assert.equal(statusWrite(status(1), { ...status(1), observedGeneration: 2 }, soon).kind, 'now');
+    assert.equal(statusWrite(undefined, status(1), soon).kind, 'now');
+  });
+
+  it('writes numbers and texts at most every 10 s', () => {
+    assert.deepEqual(statusWrite(status(1), status(2), at(15_000)), { kind: 'later', inMs: 5_000 });
+    assert.equal(statusWrite(status(1), status(1, [{ ...ready, message: 'Else.' }]), at(15_000)).kind, 'later');
+    assert.equal(statusWrite(status(1), status(2), at(10_000)).kind, 'now');
+    assert.equal(statusWrite(status(1), status(2), at(undefined)).kind, 'now');
+  });
+});
+
+describe('WrittenStatuses', () => {
+  const object = (workloads: number, uid = 'u') => ({ metadata: { uid }, status: { workloads } });
+
+  it('plans from what was written until the watch has shown it', () => {
+    const written = new WrittenStatuses<{ readonly workloads: number }>();
+    written.remember('a', object(1), { status: { workloads: 2 }, at: 1_000 });
+    assert.deepEqual(written.previous('a', object(1), 1_001), { workloads: 2 });
+    assert.deepEqual(written.previous('a', object(2), 1_002), { workloads: 2 });
+    // Somebody overwrote it: from now on the store is right.
+    assert.deepEqual(written.previous('a', object(7), 1_003), { workloads: 7 });
+  });
+
+  it('trusts the store again after the longest lag', () => {
+    const written = new WrittenStatuses<{ readonly workloads: number }>();
+    written.remember('a', object(1), { status: { workloads: 2 }, at: 1_000 });
+    assert.deepEqual(written.previous('a', object(1), 6_001), { workloads: 1 });
+  });
+
+  it('knows nothing of an object recreated under its name', () => {
+    const written = new WrittenStatuses<{ readonly workloads: number }>();
+    written.remember('a', object(1, 'old'), { status: { workloads: 2 }, at: 1_000 });
+    assert.deepEqual(written.previous('a', object(0, 'new'), 1_001), { workloads: 0 });
+  });
+});
