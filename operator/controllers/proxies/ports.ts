@@ -6,3 +6,12 @@ export interface ProxyConnections {
   /** Names of nodes whose state may have changed. Returns the unsubscription. */
   onChange(listener: (nodes: ReadonlySet<string>) => void): () => void;
 }
+
+/** Sets the readiness gate of a proxy pod. */
+export interface ServingGates {
+  /** Writes condition `metaveil.dev/serving` into the pod's status; a pod that is gone is fine. Throws kubernetes-*. */
+  set(
+    pod: { readonly namespace: string; readonly name: string; readonly uid: string },
+    serving: boolean,
+  ): Promise<void>;
+}

@@ -1,0 +1,15 @@
+/** Whether a proxy that stops is replaced by another one, or was the last of its node. */
+import type { ClusterView } from '../../core/cluster/store.ts';
+import { owningProxy } from '../../core/snapshot/ownership.ts';
+import type { NodeRelease } from '../../nodeapi/server/ports.ts';
+
+/** Rules outlive the processes (away means closed), so they go only when nobody is to come after. */
+export function nodeRelease(cluster: ClusterView): NodeRelease {
+  return {
+    decide: (nodeName) => {
+      const node = cluster.node(nodeName);
+      const owner = node === undefined ? undefined : owningProxy(node, cluster.proxies());
+      return owner === undefined || owner.metadata.deletionTimestamp !== undefined ? 'released' : 'keep';
+    },
+  };
+}
