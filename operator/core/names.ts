@@ -31,3 +31,15 @@ export const metadataAddresses = {
   Azure: { ipv4: ['169.254.169.254', '168.63.129.16'], ipv6: [] },
   None: { ipv4: ['169.254.169.254'], ipv6: ['fd20:ce::254'] },
 } as const;
+
+/** Addresses whose port 80 is redirected. The container-credential addresses of AWS give a pod its own identity, not the node's. */
+export const redirectedAddresses = {
+  ipv4: metadataAddresses.GCE.ipv4,
+  ipv6: [...metadataAddresses.GCE.ipv6, 'fd00:ec2::254'],
+} as const;
+
+/** Ports of the proxy on the host network: during a surge the old and the new instance have one each. */
+export const proxyPorts = [9880, 9881] as const;
+
+/** Marks our table in the kernel. One for all installations: two on one node would have to share port 80 anyway. */
+export const tableOwner = 'metaveil.dev';

@@ -31,6 +31,21 @@ export const logEvents = {
   'nodeapi-token-refused': 'A proxy was refused a token; `reason` says why.',
   'nodeapi-exchange-failed': 'A token could not be had from Kubernetes or Google; `error` has their reason.',
   'nodeapi-certificate-changed': "The node API's own CA or server certificate was made, renewed or retired.",
+  'intercept-started': "Intercept runs and waits for the proxy's word.",
+  'intercept-stopped': 'Intercept has ended; `kind` says whether its rules stay or are removed.',
+  'rules-applied': 'The kernel redirects pods to this instance of the proxy.',
+  'rules-repaired': 'Somebody changed or removed our rules; they are in place again.',
+  'rules-removed': 'The node is released and the rules are gone.',
+  'rules-left': 'The node is released but the table there is not ours to remove; `reason` says whose it is.',
+  'rules-superseded': 'A newer instance of the proxy on this node has taken over the rules.',
+  'rules-failed': 'The rules are not in place; `code` says why.',
+  'flows-cut': 'Connections to the metadata server from before the rules were cut.',
+  'flows-not-cut': 'Connections from before the rules could not be removed from the kernel; their packets are refused.',
+  'proxy-connected': 'Intercept talks with the proxy.',
+  'proxy-disconnected': 'The proxy is gone; the rules stay.',
+  'intercept-connected': 'The proxy talks with intercept.',
+  'intercept-disconnected': 'Intercept is gone; the rules stay.',
+  'message-refused': 'A line between proxy and intercept is not on the list; the connection is made anew.',
 } as const satisfies Record<string, string>;
 
 export type LogEvent = keyof typeof logEvents;

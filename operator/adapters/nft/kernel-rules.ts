@@ -1,0 +1,66 @@
+import { maxListingLength } from '../../core/redirect/listing.ts';
+import { tableName } from '../../core/redirect/plan.ts';
+import type { KernelRules, ToolFailure } from '../../intercept/ports.ts';
+import { runTool, type ToolExit } from './tool.ts';
+
+const maxReasonLength = 300;
+
+/** The kernel's rules through the nft and conntrack programs. NET_ADMIN is all they need. */
+export const nftRules: KernelRules = {
+  async list() {
+    const exit = await runTool({
+      program: 'nft',
+      arguments: ['-j', 'list', 'table', 'inet', tableName],
+      maxOutput: maxListingLength,
+    });
+    if (exit.kind === 'exited' && exit.status === 0) return { kind: 'listed', text: exit.output };
+    return isNoSuchTable(exit) ? { kind: 'missing' } : failure('nft', exit);
+  },
+
+  async load(batch) {
+    const exit = await runTool({ program: 'nft', arguments: ['-j', '-f', '-'], input: batch, maxOutput: 65_536 });
+    return exit.kind === 'exited' && exit.status === 0 ? { kind: 'loaded' } : failure('nft', exit);
+  },
+
+  async cutFlows({ ipv4, ipv6 }) {
+    let count = 0;
+    for (const argument of [...ipv4.map((each) => ['ipv4', each]), ...ipv6.map((each) => ['ipv6', each])]) {
+      const [family = '', address = ''] = argument;
+      const exit = await runTool({ program: 'conntrack', arguments: cutArguments(family, address), maxOutput: 0 });
+      const cut = cutCount(exit);
+      if (cut === undefined) return failure('conntrack', exit);
+      count += cut;
+    }
+    return { kind: 'cut', count };
+  },
+} satisfies KernelRules;
+
+/** A redirected connection is answered by the node, not by the metadata server: those stay. */
+function cutArguments(family: string, address: string): readonly string[] {
+  const metadata = ['--orig-dst', address, '--reply-src', address, '--orig-port-dst', '80'];
+  return ['-D', '-f', family, '-p', 'tcp', ...metadata];
+}
+
+/** conntrack ends with 1 when there was nothing to delete, and says how many in any case. */
+function cutCount(exit: ToolExit): number | undefined {
+  if (exit.kind !== 'exited') return undefined;
+  const [, count] = /: (\d+) flow entries have been deleted/.exec(exit.errors) ?? [];
+  return count === undefined ? undefined : Number(count);
+}
+
+function isNoSuchTable(exit: ToolExit): boolean {
+  return exit.kind === 'exited' && exit.status === 1 && exit.errors.includes('No such file or directory');
+}
+
+function failure(program: string, exit: ToolExit): ToolFailure {
+  switch (exit.kind) {
+    case 'missing':
+      return { kind: 'failed', code: 'tool-missing', reason: `the program ${program} is not installed` };
+    case 'timeout':
+      return { kind: 'failed', code: 'kernel-timeout', reason: `${program} did not end in time` };
+    case 'too-long':
+      return { kind: 'failed', code: 'listing-unreadable', reason: `${program} printed too much` };
+    case 'exited':
+      return { kind: 'failed', code: 'kernel-refused', reason: exit.errors.trim().slice(0, maxReasonLength) };
+  }
+}

@@ -1,0 +1,109 @@
+/** Reads what `nft -j list table` says. Somebody else may have made the table: nothing about it is taken for granted. */
+import { canonicalJson } from '../snapshot/canonical.ts';
+import { parseMarker, type Marker } from './marker.ts';
+import { markerSet, type Table } from './table.ts';
+
+export interface ListedTable {
+  readonly handle: number;
+  /** Undefined: none of ours. */
+  readonly marker?: Marker;
+  /** Equal to `contentText` of a Table exactly if the kernel has that table and nothing else in it. */
+  readonly content: string;
+}
+
+export type Listing =
+  { readonly kind: 'table'; readonly table: ListedTable } | { readonly kind: 'unreadable'; readonly reason: string };
+
+/** Characters. Our own table has about 7,000. */
+export const maxListingLength = 262_144;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** `text` is all that nft printed for the one table. */
+export function readListing(text: string): Listing {
+  if (text.length > maxListingLength) return { kind: 'unreadable', reason: 'the listing is too long' };
+  const objects = objectsOf(text);
+  const handle = objects === undefined ? undefined : tableHandle(objects);
+  if (objects === undefined || handle === undefined) {
+    return { kind: 'unreadable', reason: 'the listing is not in the form of libnftables-json' };
+  }
+  const marker = markerOf(objects);
+  const content = sortedText(objects.filter((object) => !('metainfo' in object || 'table' in object)).map(normalised));
+  return { kind: 'table', table: { handle, content, ...(marker !== undefined && { marker }) } };
+}
+
+/** The text of a table for comparisons with a listing. */
+export function contentText({ sets, chains, rules }: Table): string {
+  const objects = [
+    ...sets.map((set) => ({ set })),
+    ...chains.map((chain) => ({ chain })),
+    ...rules.map((rule) => ({ rule })),
+  ];
+  return sortedText(objects.map(normalised));
+}
+
+function objectsOf(text: string): readonly Fields[] | undefined {
+  try {
+    const document: unknown = JSON.parse(text);
+    const objects = isFields(document) ? document['nftables'] : undefined;
+    return Array.isArray(objects) && objects.every(isFields) ? objects : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function tableHandle(objects: readonly Fields[]): number | undefined {
+  const tables = objects.filter((object) => 'table' in object).map(({ table }) => table);
+  const [table] = tables;
+  const handle = tables.length === 1 && isFields(table) ? table['handle'] : undefined;
+  return Number.isSafeInteger(handle) ? (handle as number) : undefined;
+}
+
+function markerOf(objects: readonly Fields[]): Marker | undefined {
+  const set = objects.map(({ set }) => set).find((set) => isFields(set) && set['name'] === markerSet);
+  const elements = isFields(set) ? set['elem'] : undefined;
+  if (!Array.isArray(elements) || elements.length !== 1) return undefined;
+  const [element] = elements as readonly unknown[];
+  const inner = isFields(element) ? element['elem'] : undefined;
+  const comment = isFields(inner) ? inner['comment'] : undefined;
+  return typeof comment === 'string' ? parseMarker(comment) : undefined;
+}
+
+/** One object without what the kernel alone decides: handles and the order of a set's elements. */
+function normalised(object: Fields): Fields {
+  return Object.fromEntries(
+    Object.entries(object).map(([kind, body]) => [kind, isFields(body) ? normalisedBody(body) : body]),
+  );
+}
+
+function normalisedBody(body: Fields): Fields {
+  const fields = Object.entries(body).filter(([name]) => !isGivenByPlace(name));
+  return Object.fromEntries(
+    fields.map(([name, value]) =>
+      name === 'elem' && Array.isArray(value) ? [name, value.map(canonicalJson).sort()] : [name, value],
+    ),
+  );
+}
+
+function isGivenByPlace(field: string): boolean {
+  return field === 'handle' || field === 'family' || field === 'table';
+}
+
+/** The order of rules within a chain counts; nft lists sets and chains in an order of its own. */
+function sortedText(objects: readonly Fields[]): string {
+  const keyed = objects.map((object) => ({ key: orderKey(object), text: canonicalJson(object) }));
+  return keyed
+    .sort((one, other) => (one.key < other.key ? -1 : Number(one.key > other.key)))
+    .map(({ text }) => text)
+    .join('\n');
+}
+
+function orderKey(object: Fields): string {
+  const { rule } = object;
+  if (isFields(rule)) return `rule ${canonicalJson(rule['chain'])}`;
+  return canonicalJson(object);
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
