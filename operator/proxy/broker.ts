@@ -21,7 +21,7 @@ export class TokenBroker {
   readonly #parts: BrokerParts;
   readonly #workloads: Workloads;
   readonly #owners = new Map<string, OwnerTokens>();
-  readonly #unsubscribe: () => void;
+  #unsubscribe = (): void => undefined;
   #cancelSweep = (): void => undefined;
   #background = 0;
   #closed = false;
@@ -29,7 +29,11 @@ export class TokenBroker {
   constructor(workloads: Workloads, parts: BrokerParts) {
     this.#parts = parts;
     this.#workloads = workloads;
-    this.#unsubscribe = workloads.onChange(() => this.#reconcile());
+  }
+
+  /** Begins to follow the snapshot and to fetch; until then every token is refused as unavailable. */
+  start(): void {
+    this.#unsubscribe = this.#workloads.onChange(() => this.#reconcile());
     this.#reconcile();
     this.#sweep();
   }

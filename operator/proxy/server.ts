@@ -63,14 +63,21 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     await drain(listeners, timers, drainMs);
     broker.close();
     workloads.close();
-    logger.info('proxy-stopped');
   };
   const addresses = await listenAll(listeners, options.listen).catch(async (error: unknown) => {
     await close(0);
     throw error;
   });
+  // Only now: an instance that finds its port taken must not ask for a token of every pod first.
+  broker.start();
   for (const { address, port } of addresses) logger.info('proxy-listening', { address: `${address} ${port}` });
-  return { addresses, close };
+  return {
+    addresses,
+    close: async (drainMs) => {
+      await close(drainMs);
+      logger.info('proxy-stopped');
+    },
+  };
 }
 
 async function listenAll(

@@ -25,6 +25,7 @@ beforeEach(() => {
   snapshots = new FakeSnapshots();
   source = new FakeTokenSource();
   broker = new TokenBroker(new Workloads(snapshots), { source, timers, random: () => 0.5, logger: silentLogger });
+  broker.start();
 });
 
 afterEach(() => broker.close());

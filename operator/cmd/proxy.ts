@@ -1,0 +1,99 @@
+/** The proxy of a node: connects the metadata server to the node API, and ends in order. */
+import { join } from 'node:path';
+import { MountedCredentials, SnapshotFile } from '../adapters/http/mounted-files.ts';
+import { MetaveilError } from '../core/errors.ts';
+import { metadataHosts } from '../core/request/host.ts';
+import { NodeApiClient } from '../nodeapi/client/client.ts';
+import { readConfiguration, type ProxyConfiguration } from '../proxy/configuration.ts';
+import { startProxy, type ProxyOptions, type RunningProxy } from '../proxy/server.ts';
+import { createLogger, describeError, type Logger } from '../telemetry/log.ts';
+import { sha256, systemTimers } from './system.ts';
+
+/** How long the controller may take to answer whether this node is released, in ms. */
+const leaveMs = 3_000;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Runs until SIGTERM or SIGINT. Resolves with the exit status. */
+export async function main(argv: readonly string[], env: Environment): Promise<number> {
+  const logger = createLogger({ component: 'proxy' });
+  try {
+    const configuration = readConfiguration(argv, env);
+    await run(configuration, logger, signalled());
+    return 0;
+  } catch (error) {
+    logger.error('proxy-stopped', { error: describeError(error) });
+    return 1;
+  }
+}
+
+async function run(configuration: ProxyConfiguration, logger: Logger, ending: Promise<void>): Promise<void> {
+  const client = nodeApiClient(configuration, logger);
+  await client.start();
+  try {
+    const proxy = await listenOnFreePort(configuration, {
+      snapshotSource: client,
+      tokenSource: client,
+      logger,
+      timers: systemTimers,
+      random: Math.random,
+      hash: sha256,
+      hosts: {
+        addresses: [...metadataHosts.addresses, ...configuration.hostIPs],
+        clusterDomain: configuration.clusterDomain,
+      },
+    });
+    client.setReady(true);
+    await ending;
+    await leave(client, proxy, configuration.drainMs, logger);
+  } finally {
+    await client.stop();
+  }
+}
+
+/** Tokens stay available while the last requests finish, so the client ends after the proxy. */
+async function leave(client: NodeApiClient, proxy: RunningProxy, drainMs: number, logger: Logger): Promise<void> {
+  logger.info('proxy-draining');
+  client.setReady(false);
+  await client.leave(AbortSignal.timeout(leaveMs));
+  await proxy.close(drainMs);
+}
+
+function nodeApiClient(configuration: ProxyConfiguration, log: Logger): NodeApiClient {
+  return new NodeApiClient({
+    service: configuration.service,
+    serverName: configuration.serverName,
+    credentials: new MountedCredentials({ token: configuration.tokenFile, caBundle: configuration.caFile }),
+    lastGood: new SnapshotFile(join(configuration.stateDir, 'snapshot.json')),
+    clock: systemTimers,
+    random: Math.random,
+    log,
+  });
+}
+
+/** During a rolling update the older instance has one of the ports. */
+async function listenOnFreePort(
+  { hostIPs, ports }: ProxyConfiguration,
+  options: Omit<ProxyOptions, 'listen'>,
+): Promise<RunningProxy> {
+  for (const port of ports) {
+    try {
+      return await startProxy({ ...options, listen: hostIPs.map((host) => ({ host, port })) });
+    } catch (error) {
+      if (!isInUse(error)) throw error;
+    }
+  }
+  throw new MetaveilError('invalid-configuration', `all ports are taken: ${ports.join(', ')}`);
+}
+
+function isInUse(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+}
+
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2), process.env);
