@@ -72,6 +72,7 @@ export class WatchSessions {
     });
     this.#add(session);
     this.#log('nodeapi-watch-opened', session, request.resume === undefined ? 'new' : 'resumed');
+    programming.setDesired(caller.pod.nodeName, snapshots.snapshotOf(caller.pod.nodeName));
     programming.connected(caller.pod.nodeName, caller.pod.uid);
     session.hello(clock.now());
     this.#settle(session, session.sync(clock.now()));

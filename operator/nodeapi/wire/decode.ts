@@ -86,7 +86,7 @@ export function list<T>(item: Decoder<T>, max: number): Decoder<readonly T[]> {
   };
 }
 
-/** A map of texts; made without prototype, because its keys are the sender's choice. */
+/** A map of texts. Its keys are the sender's choice: ask it with Object.hasOwn. */
 export function textMap(key: TextRule, value: TextRule, max: number): Decoder<Readonly<Record<string, string>>> {
   const keyDecoder = text(key);
   const valueDecoder = text(value);
@@ -94,14 +94,15 @@ export function textMap(key: TextRule, value: TextRule, max: number): Decoder<Re
     if (!isRecord(input)) return invalid('expected an object');
     const entries = Object.entries(input);
     if (entries.length > max) return invalid(`more than ${max} entries`);
-    const values = Object.create(null) as Record<string, string>;
+    const values: [string, string][] = [];
     for (const [name, element] of entries) {
       const decoded = keyDecoder(name).kind === 'valid' ? valueDecoder(element) : invalid('key not acceptable');
       // The key itself is the sender's text and may be anything: it is not repeated.
       if (decoded.kind === 'invalid') return within('*', decoded);
-      values[name] = decoded.value;
+      values.push([name, decoded.value]);
     }
-    return valid(values);
+    // Defines each key as its own property, `__proto__` too.
+    return valid(Object.fromEntries(values));
   };
 }
 
