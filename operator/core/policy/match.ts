@@ -41,27 +41,32 @@ export function leadsTo(pattern: Pattern, path: PolicyPath): boolean {
   return depth < pattern.segments.length && matchesLevels(pattern.segments.slice(0, depth), path, { foldCase: false });
 }
 
-function matchesLevels(
-  patterns: readonly SegmentPattern[],
-  path: PolicyPath,
-  how: { readonly foldCase: boolean },
-): boolean {
+interface Comparison {
+  readonly foldCase: boolean;
+}
+
+function matchesLevels(patterns: readonly SegmentPattern[], path: PolicyPath, how: Comparison): boolean {
   return patterns.every((pattern, level) =>
-    namesAt(path, level).some((name) => matchesSegment(pattern, name, how.foldCase)),
+    level === accountLevel && isServiceAccountPath(path.segments)
+      ? matchesAccount(pattern, path.accounts, how)
+      : matchesSegment(pattern, path.segments[level] ?? '', how),
   );
 }
 
-/** The names that the segment at a level goes by; undefined stands for every name. */
-function namesAt(path: PolicyPath, level: number): readonly (string | undefined)[] {
-  if (level !== accountLevel || !isServiceAccountPath(path.segments)) return [path.segments[level] ?? ''];
-  return path.accounts === 'any' ? [undefined] : path.accounts;
+function matchesAccount(pattern: SegmentPattern, accounts: PolicyPath['accounts'], how: Comparison): boolean {
+  return accounts === 'any' || accounts.some((name) => matchesSegment(pattern, name, how));
 }
 
-function matchesSegment(pattern: SegmentPattern, name: string | undefined, foldCase: boolean): boolean {
-  if (name === undefined) return true;
-  const text = foldCase ? name.toLowerCase() : name;
-  const fold = (part: string) => (foldCase ? part.toLowerCase() : part);
-  return pattern.kind === 'literal' ? fold(pattern.text) === text : matchesGlob(pattern.parts.map(fold), text);
+function matchesSegment(pattern: SegmentPattern, name: string, { foldCase }: Comparison): boolean {
+  if (pattern.kind === 'glob') {
+    return foldCase ? matchesGlob(pattern.parts.map(lower), lower(name)) : matchesGlob(pattern.parts, name);
+  }
+  const { text } = pattern;
+  return text === name || (foldCase && text.length === name.length && lower(text) === lower(name));
+}
+
+function lower(text: string): string {
+  return text.toLowerCase();
 }
 
 /** Leftmost match of the inner parts is enough, so the cost is linear however many stars a pattern has. */

@@ -64,12 +64,13 @@ function rejected(code: 'malformed-query' | 'duplicate-parameter' | 'invalid-par
   return { kind: 'rejected', rejection: reject(code, detail) };
 }
 
-const escaped = /^(?:[^%]|%[0-9A-Fa-f]{2})*$/;
+const brokenEscape = /%(?![0-9A-Fa-f]{2})/;
 const printableText = /^[\x20-\x7e]*$/;
 
-/** Undefined where an escape is broken or stands for anything but printable ASCII. */
+/** Undefined where an escape is broken or stands for anything but printable ASCII, of which the text itself is made. */
 function decode(text: string): string | undefined {
-  if (!escaped.test(text)) return undefined;
+  if (!/[%+]/.test(text)) return text;
+  if (brokenEscape.test(text)) return undefined;
   const decoded = text
     .replaceAll('+', ' ')
     .replaceAll(/%([0-9A-Fa-f]{2})/g, (_escape, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));

@@ -21,8 +21,8 @@ const maxSegments = 18;
 
 const printable = /^[\x21-\x7e]*$/;
 /** The only escape a client was seen to need in a path is the `@` of an account's e-mail. */
-const segmentText = /^(?:[A-Za-z0-9._~@:+-]|%40)+$/;
-const onlyDots = /^\.+$/;
+const canonicalPath = /^(?:\/(?:[A-Za-z0-9._~@:+-]|%40)+)+\/?$/;
+const dotSegment = /\/\.+(?:\/|$)/;
 
 /**
  * Splits a request target. What no client sends is refused, not normalised: two parsers that normalise differently
@@ -42,13 +42,12 @@ export function readTarget(text: string): ReadTarget {
 
 function readPath(spelling: string, queryText: string): ReadTarget {
   if (spelling === '/') return read({ segments: [], trailingSlash: true, spelling, queryText });
+  if (!canonicalPath.test(spelling)) return rejected('malformed-path', 'empty segment, byte or escape in the path');
+  if (dotSegment.test(spelling)) return rejected('malformed-path', 'dot segment');
   const trailingSlash = spelling.endsWith('/');
   const segments = spelling.slice(1, trailingSlash ? -1 : undefined).split('/');
   if (segments.length > maxSegments) return rejected('malformed-path', 'too many segments');
-  if (segments.includes('')) return rejected('malformed-path', 'empty segment');
-  if (!segments.every((segment) => segmentText.test(segment))) return rejected('malformed-path', 'byte or escape');
-  if (segments.some((segment) => onlyDots.test(segment))) return rejected('malformed-path', 'dot segment');
-  const decoded = segments.map((segment) => segment.replaceAll('%40', '@'));
+  const decoded = spelling.includes('%') ? segments.map((segment) => segment.replaceAll('%40', '@')) : segments;
   return read({ segments: decoded, trailingSlash, spelling, queryText });
 }
 

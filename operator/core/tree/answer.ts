@@ -45,7 +45,7 @@ export function answerFromNode(
 ): TreeAnswer {
   if (node.kind === 'directory' && !request.trailingSlash) return redirectToDirectory(request);
   if (node.kind !== 'directory' && request.trailingSlash) return { kind: 'not-found' };
-  const seen = visible(node, permit.path, filter);
+  const seen = visible(node, permit, filter);
   if (seen === undefined) return { kind: 'concealed' };
   if (seen.kind === 'dynamic') return { kind: 'dynamic', leaf: seen.leaf };
   const etag = hash(documentJson(seen)).slice(0, etagLength);

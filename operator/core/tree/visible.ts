@@ -1,23 +1,22 @@
-import type { CanonicalPath, Decision, PathFilter } from '../policy/decision.ts';
+import type { CanonicalPath, Decision, PathFilter, Permit } from '../policy/decision.ts';
 import type { DirectoryNode, MetadataNode, MetadataValue } from './node.ts';
 
 /**
- * The node without all that `filter` conceals, or undefined if nothing of it may be seen. `path` is the node's own.
- * Every node is asked for by itself, so a concealed one is in no document of any ancestor.
+ * The node without all that `filter` conceals, or undefined if nothing of it may be seen. The permit is the one for
+ * the node's own path; every node below is asked for by itself, so a concealed one is in no document of any ancestor.
  */
-export function visible(node: MetadataNode, path: CanonicalPath, filter: PathFilter): MetadataNode | undefined {
-  const decision = filter(path);
-  if (decision.kind === 'conceal') return undefined;
-  if (node.kind === 'directory') return withoutConcealed(node, path, filter);
-  if (decision.permit.extent === 'directory') return undefined;
+export function visible(node: MetadataNode, permit: Permit, filter: PathFilter): MetadataNode | undefined {
+  if (node.kind === 'directory') return withoutConcealed(node, permit.path, filter);
+  if (permit.extent === 'directory') return undefined;
   if (node.kind === 'dynamic' || node.value.kind !== 'list') return node;
-  return { kind: 'value', value: withoutConcealedItems(node.value, path, filter) };
+  return { kind: 'value', value: withoutConcealedItems(node.value, permit.path, filter) };
 }
 
 function withoutConcealed(node: DirectoryNode, path: CanonicalPath, filter: PathFilter): DirectoryNode {
   const children = new Map<string, MetadataNode>();
   for (const [name, child] of node.children) {
-    const seen = visible(child, [...path, name], filter);
+    const decision = filter([...path, name]);
+    const seen = decision.kind === 'reveal' ? visible(child, decision.permit, filter) : undefined;
     if (seen !== undefined) children.set(name, seen);
   }
   return { ...node, children };

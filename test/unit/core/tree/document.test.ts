@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { ServiceAccountSource } from '../../../../operator/core/policy/decision.ts';
+import type { PathFilter, ServiceAccountSource } from '../../../../operator/core/policy/decision.ts';
 import { evaluatorOf } from '../../../../operator/core/policy/evaluate.ts';
 import { readDocument, visibleListing, withAccount } from '../../../../operator/core/tree/document.ts';
+import type { MetadataNode } from '../../../../operator/core/tree/node.ts';
 import { documentJson, documentText } from '../../../../operator/core/tree/render.ts';
 import { visible } from '../../../../operator/core/tree/visible.ts';
 import { bindingView, bound, cmdp, email, mdp, path, subject } from '../policy/subjects.ts';
@@ -23,9 +24,16 @@ function read(json: string, at = 'instance') {
 const filterOf = (...policies: Parameters<typeof subject>[0] & object) => evaluatorOf(subject(policies)).evaluate;
 const open = cmdp('open', { profile: 'Privileged' });
 
+function seenBy(filter: PathFilter, json: string): MetadataNode {
+  const decision = filter(['instance']);
+  assert.ok(decision.kind === 'reveal');
+  const node = visible(read(json), decision.permit, filter);
+  assert.ok(node !== undefined);
+  return node;
+}
+
 function shown(json: string, ...policies: readonly ReturnType<typeof cmdp>[]): string {
-  const node = visible(read(json), ['instance'], filterOf(...policies));
-  return node === undefined ? '' : documentJson(node);
+  return documentJson(seenBy(filterOf(...policies), json));
 }
 
 describe('documents of the real server', () => {
@@ -49,12 +57,7 @@ describe('documents of the real server', () => {
   });
 
   it('as text too', () => {
-    const node = visible(
-      read(instance),
-      ['instance'],
-      filterOf(open, mdp('p', { conceal: ['instance/attributes/kube-env'] })),
-    );
-    assert.ok(node !== undefined);
+    const node = seenBy(filterOf(open, mdp('p', { conceal: ['instance/attributes/kube-env'] })), instance);
     const lines = documentText(node).split('\n');
     assert.ok(lines.includes('network-interfaces/0/access-configs/0/external-ip 203.0.113.1'));
     assert.ok(lines.includes('attributes/cluster-name prod'));
