@@ -48,6 +48,13 @@ export function errorOfConnection(what: string, cause: unknown): MetaveilError {
   return new MetaveilError('kubernetes-unavailable', `${what}: ${code && `${code}: `}${message}`);
 }
 
+/** An apply to another object of that name is refused as an attempt to change its uid. */
+export function isOtherUid({ status, message }: ApiFailure): boolean {
+  return status === 409
+    ? /uid mismatch|UID in precondition/i.test(message)
+    : status === 422 && /metadata\.uid: Invalid value: .*: field is immutable/.test(message);
+}
+
 function codeOf(status: number): ErrorCode {
   if (status === 404) return 'kubernetes-not-found';
   if (status === 409) return 'kubernetes-conflict';

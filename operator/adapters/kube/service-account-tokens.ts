@@ -41,10 +41,11 @@ export class KubeServiceAccountTokens implements ServiceAccountTokens {
   }
 }
 
-function bodyOf({ audience, expirationSeconds, boundTo }: ServiceAccountTokenRequest): object {
+function bodyOf({ audience, expirationSeconds, boundTo, serviceAccount }: ServiceAccountTokenRequest): object {
   return {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',
+    metadata: { uid: serviceAccount.uid },
     spec: {
       audiences: [audience],
       expirationSeconds,
@@ -56,8 +57,8 @@ function bodyOf({ audience, expirationSeconds, boundTo }: ServiceAccountTokenReq
 }
 
 /**
- * TokenRequest knows only the ServiceAccount's name. The token names the uid it was made for: one of a ServiceAccount that
- * was recreated under the same name is thrown away.
+ * Newer API servers compare metadata.uid of the request themselves; the oldest that is supported does not. The token names
+ * the uid it was made for: one of a ServiceAccount that was recreated under the same name is thrown away.
  */
 function refuseOtherAccount(token: string, { namespace, serviceAccount }: ServiceAccountTokenRequest): void {
   const claims = recordAt(recordAt(claimsOf(token), 'kubernetes.io'), 'serviceaccount');

@@ -16,8 +16,12 @@ export class KubeTokenReviewer implements TokenReviewer {
 
   async review(token: string, audience: string, signal: AbortSignal): Promise<TokenReview> {
     const body = { apiVersion, kind: 'TokenReview', spec: { token, audiences: [audience] } };
-    const reply = await this.#client.request({ method: 'POST', path, body, signal, deadlineMs }).catch(() => undefined);
-    return isRecord(reply) ? verdictOf(recordAt(reply, 'status'), audience) : { kind: 'unavailable' };
+    const call = { method: 'POST', path, body: JSON.stringify(body), signal, deadlineMs } as const;
+    const reply = await this.#client.transport.send(call).catch(() => undefined);
+    // Nothing but the token can make this request a bad one.
+    if (reply?.kind === 'failed' && reply.failure.status === 400) return { kind: 'rejected' };
+    if (reply?.kind !== 'ok' || !isRecord(reply.value)) return { kind: 'unavailable' };
+    return verdictOf(recordAt(reply.value, 'status'), audience);
   }
 }
 

@@ -144,7 +144,8 @@ export class Transport {
         method: call.method,
         ...(call.query !== undefined && { query: call.query }),
         headers: {
-          accept: 'application/json',
+          // JSON of any kind: the signing keys are served as application/jwk-set+json only.
+          accept: 'application/json, */*;q=0.8',
           'user-agent': this.#options.userAgent,
           ...(call.body !== undefined && { 'content-type': call.contentType ?? 'application/json' }),
           ...headers,

@@ -3,18 +3,16 @@ import { fieldManager } from '../../core/names.ts';
 import type { AppliedObject, ObjectRef, ObjectWriter, OwnedObject, UnforcedApply } from '../../controllers/ports.ts';
 import { unlessNotFound, type KubeClient } from './client.ts';
 import type { ApiDiscovery } from './discovery.ts';
-import { errorOfFailure } from './failure.ts';
+import { errorOfFailure, isOtherUid, type ApiFailure } from './failure.ts';
 import { additionOf, removalOf, type Patch } from './finalizers.ts';
 import { listPages } from './list.ts';
-import { isRecord, metaOf, textAt, recordAt, type RawObject } from './project/raw.ts';
+import { isRecord, metaOf, type RawObject } from './project/raw.ts';
 import { collectionPath, objectPath, type ResourceType } from './resource.ts';
-import { StatusMemory, type StatusView } from './status-memory.ts';
+import type { ApiReply, ApiRequest } from './transport.ts';
 
 export interface WriterOptions {
   readonly client: KubeClient;
   readonly discovery: ApiDiscovery;
-  /** Our informers, to send no status that is there already. */
-  readonly view: StatusView;
   /** Whether this replica leads, asked before every write: a leader that was cut off must not write over its successor. */
   readonly mayWrite: () => boolean;
 }
@@ -25,34 +23,35 @@ const jsonPatch = 'application/json-patch+json';
 /** Writes to the API server as field manager `metaveil-controller`. */
 export class KubeWriter implements ObjectWriter {
   readonly #options: WriterOptions;
-  readonly #statuses: StatusMemory;
 
   constructor(options: WriterOptions) {
     this.#options = options;
-    this.#statuses = new StatusMemory(options.view);
   }
 
   async apply(object: AppliedObject): Promise<void> {
-    const type = await this.#typeOf(object);
-    await this.#write({ ...applyCall(type, object, true), body: object });
+    const call = applyCall(await this.#typeOf(object), object, true);
+    const reply = await this.#send(call, object);
+    if (reply.kind === 'failed') throw errorOfApply(call.path, reply.failure);
   }
 
   async applyUnforced(object: AppliedObject): Promise<UnforcedApply> {
     const call = applyCall(await this.#typeOf(object), object, false);
-    this.#refuseUnlessLeading();
-    const reply = await this.#options.client.transport.send({ ...call, body: JSON.stringify(object) });
+    const reply = await this.#send(call, object);
     if (reply.kind !== 'failed') return { kind: 'applied' };
     if (reply.failure.ownedByOthers) return { kind: 'conflict', message: reply.failure.message };
-    throw errorOfFailure(`PATCH ${call.path}`, reply.failure);
+    throw errorOfApply(call.path, reply.failure);
   }
 
   async delete(ref: ObjectRef, uid: string): Promise<void> {
-    const path = objectPath(await this.#typeOf(ref), ref);
+    const type = await this.#options.discovery.find(ref.apiVersion, ref.kind);
+    // The kind was uninstalled, and its objects went with it.
+    if (type === undefined) return;
+    const path = objectPath(type, ref);
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid }, propagationPolicy: 'Background' };
-    await unlessNotFound(this.#write({ method: 'DELETE', path, body })).catch((error: unknown) => {
-      // Another object has the name now; the one that was meant is gone.
-      if (!isConflict(error)) throw error;
-    });
+    const reply = await this.#send({ method: 'DELETE', path }, body);
+    // Gone already, or another object has the name now: the one that was meant is no more.
+    if (reply.kind !== 'failed' || reply.failure.status === 404 || reply.failure.status === 409) return;
+    throw errorOfFailure(`DELETE ${path}`, reply.failure);
   }
 
   async listOwned(
@@ -74,13 +73,15 @@ export class KubeWriter implements ObjectWriter {
   }
 
   async updateStatus(ref: ObjectRef, status: object): Promise<void> {
-    if (this.#statuses.isCurrent(ref, status)) return;
     const type = await this.#typeOf(ref);
     const { apiVersion, kind, namespace, name, uid } = ref;
     const metadata = { name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
-    const call = { ...applyCall(type, { metadata }, true), path: objectPath(type, ref, 'status') };
-    const reply = await unlessNotFound(this.#write({ ...call, body: { apiVersion, kind, metadata, status } }));
-    if (isRecord(reply)) this.#statuses.written(ref, textAt(recordAt(reply, 'metadata'), 'resourceVersion'));
+    const path = objectPath(type, ref, 'status');
+    const call = { ...applyCall(type, { metadata }, true), path };
+    const reply = await this.#send(call, { apiVersion, kind, metadata, status });
+    if (reply.kind === 'failed' && reply.failure.status !== 404) throw errorOfApply(path, reply.failure);
+    // Statuses of custom resources are applied whatever uid is given. The new object's own reconciliation puts it right.
+    if (reply.kind === 'ok' && uid !== undefined && uidOf(reply.value) !== uid) throw recreated(path);
   }
 
   async addFinalizer(ref: ObjectRef, finalizer: string): Promise<void> {
@@ -99,7 +100,12 @@ export class KubeWriter implements ObjectWriter {
     const patch = patchOf(raw);
     if (patch === undefined) return;
     const call = { method: 'PATCH', path, query: { fieldManager }, contentType: jsonPatch } as const;
-    await unlessNotFound(this.#write({ ...call, body: patch }));
+    const reply = await this.#send(call, patch);
+    if (reply.kind !== 'failed' || reply.failure.status === 404) return;
+    // A `test` that does not hold is answered like an invalid object.
+    if (reply.failure.status === 422)
+      throw new MetaveilError('kubernetes-conflict', `PATCH ${path}: it changed meanwhile`);
+    throw errorOfFailure(`PATCH ${path}`, reply.failure);
   }
 
   async #typeOf(object: { readonly apiVersion: string; readonly kind: string }): Promise<ResourceType> {
@@ -111,14 +117,11 @@ export class KubeWriter implements ObjectWriter {
     );
   }
 
-  async #write(call: Parameters<KubeClient['request']>[0]): Promise<unknown> {
-    this.#refuseUnlessLeading();
-    return this.#options.client.request(call);
-  }
-
-  #refuseUnlessLeading(): void {
-    if (this.#options.mayWrite()) return;
-    throw new MetaveilError('kubernetes-conflict', 'another replica leads now; nothing was written');
+  async #send(call: ApiRequest, body: object): Promise<ApiReply> {
+    if (!this.#options.mayWrite()) {
+      throw new MetaveilError('kubernetes-conflict', 'another replica leads now; nothing was written');
+    }
+    return this.#options.client.transport.send({ ...call, body: JSON.stringify(body) });
   }
 }
 
@@ -140,6 +143,14 @@ function ownedObject(raw: RawObject, type: { readonly apiVersion: string; readon
   return [{ ref, labels, object: { ...raw, ...type } }];
 }
 
-function isConflict(error: unknown): boolean {
-  return error instanceof MetaveilError && error.code === 'kubernetes-conflict';
+function errorOfApply(path: string, failure: ApiFailure): MetaveilError {
+  return isOtherUid(failure) ? recreated(path) : errorOfFailure(`PATCH ${path}`, failure);
+}
+
+function recreated(path: string): MetaveilError {
+  return new MetaveilError('kubernetes-conflict', `PATCH ${path}: the object was deleted and recreated`);
+}
+
+function uidOf(value: unknown): string | undefined {
+  return isRecord(value) ? metaOf(value)?.uid : undefined;
 }
