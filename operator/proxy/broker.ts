@@ -1,10 +1,13 @@
 import { boundWorkload, tokenOwnerText } from '../core/token/key.ts';
 import type { TokenWish } from '../core/token/types.ts';
 import type { Workload } from '../core/snapshot/types.ts';
-import { OwnerTokens, type BrokerAnswer, type BrokerParts } from './owner-tokens.ts';
+import { Budget } from './budget.ts';
+import { OwnerTokens, type BrokerAnswer, type OwnerParts } from './owner-tokens.ts';
 import type { OwnerWorkloads, Workloads } from './workloads.ts';
 
-export type { BrokerAnswer, BrokerParts } from './owner-tokens.ts';
+export type { BrokerAnswer } from './owner-tokens.ts';
+
+export type BrokerParts = Omit<OwnerParts, 'failureLines'>;
 
 /** How often tokens that nobody waits for are looked at, in ms. */
 export const sweepMs = 5_000;
@@ -12,13 +15,16 @@ export const sweepMs = 5_000;
 /** Background fetches under way at the same time: a node with many pods must not storm the controller. */
 const maxBackground = 8;
 
+const failureLineBurst = 20;
+const failureLineRefillMs = 1_000;
+
 /**
  * The node's tokens. They exist only for owners that a live pod of the current snapshot has: a binding that changed,
  * went away or lost its last pod takes its tokens with it. Each owner's usual token is fetched as soon as its first
  * pod appears, so that it is there when the pod's container starts.
  */
 export class TokenBroker {
-  readonly #parts: BrokerParts;
+  readonly #parts: OwnerParts;
   readonly #workloads: Workloads;
   readonly #owners = new Map<string, OwnerTokens>();
   #unsubscribe = (): void => undefined;
@@ -27,7 +33,8 @@ export class TokenBroker {
   #closed = false;
 
   constructor(workloads: Workloads, parts: BrokerParts) {
-    this.#parts = parts;
+    const failureLines = new Budget(failureLineBurst, failureLineRefillMs, parts.timers.now());
+    this.#parts = { ...parts, failureLines };
     this.#workloads = workloads;
   }
 

@@ -157,7 +157,7 @@ export class RequestHandler {
   #act(exchange: Exchange, permit: Permit): Reply | Promise<Reply> {
     const { request, subject } = exchange;
     const { evaluator, tree } = this.#view(subject);
-    if (evaluator.account.kind === 'node' && namesServiceAccounts(permit.path)) {
+    if (evaluator.account.kind === 'node' && isBelowServiceAccounts(permit.path)) {
       return this.#denied(exchange, denyNodeAccount(subject.workload));
     }
     const answer = answerFromTree({ tree, request, permit, filter: evaluator.evaluate }, this.#parts.hash);
@@ -214,8 +214,9 @@ export class RequestHandler {
   }
 }
 
-function namesServiceAccounts(path: Permit['path']): boolean {
-  return path[0] === 'instance' && path[1] === 'service-accounts';
+/** The listing itself is answered, empty: gcloud cannot bear its absence. */
+function isBelowServiceAccounts(path: Permit['path']): boolean {
+  return path[0] === 'instance' && path[1] === 'service-accounts' && path.length > 2;
 }
 
 function contextOf(

@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, DropArgument, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { deny, type DenialCode } from '../core/request/denials.ts';
 import { describeError, type Logger } from '../telemetry/log.ts';
@@ -24,7 +24,7 @@ export interface ListenerLimits extends ConnectionLimits {
 export const defaultLimits: ListenerLimits = {
   connections: 4_096,
   connectionsPerPod: 128,
-  requestsPerPod: 64,
+  requestsPerPod: 128,
   headerBytes: 16_384,
   headerCount: 64,
   requestsPerConnection: 10_000,
@@ -61,6 +61,9 @@ export class Listener {
     this.#server.on('checkContinue', (request, response) => this.#serve(request, response));
     this.#server.on('checkExpectation', (request, response) => this.#serve(request, response));
     this.#server.on('connect', (request, socket) => this.#refuseConnect(request, socket));
+    this.#server.on('drop', (dropped?: DropArgument) => {
+      parts.denials.refusedConnection(dropped?.remoteAddress ?? '', 'too many connections in all');
+    });
     this.#server.on('clientError', (error, socket) => this.#refuseMalformed(error, socket));
   }
 

@@ -11,12 +11,14 @@ import type { TokenSource } from './ports.ts';
 import { TokenSlot, type Holding } from './token-slot.ts';
 import type { OwnerWorkloads } from './workloads.ts';
 
-export interface BrokerParts {
+export interface OwnerParts {
   readonly source: TokenSource;
   readonly timers: Timers;
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly logger: Logger;
+  /** Lines about failed fetches: when the controller is away, all owners fail alike. */
+  readonly failureLines: Budget;
 }
 
 export type BrokerAnswer =
@@ -40,7 +42,7 @@ const unavailable: TokenRefusal = { kind: 'unavailable', retryAfterMs: 1_000 };
 
 /** All tokens of one owner, that is of one ServiceAccount under one generation of its binding. */
 export class OwnerTokens {
-  readonly #parts: BrokerParts;
+  readonly #parts: OwnerParts;
   readonly #default: TokenSlot;
   readonly #defaultText: string;
   readonly #others = new LRUCache<string, TokenSlot>({ max: maxOtherTokens });
@@ -49,7 +51,7 @@ export class OwnerTokens {
   #owner: OwnerWorkloads;
   #dropped = false;
 
-  constructor(owner: OwnerWorkloads, parts: BrokerParts) {
+  constructor(owner: OwnerWorkloads, parts: OwnerParts) {
     this.#owner = owner;
     this.#parts = parts;
     this.#default = new TokenSlot({ kind: 'access', scopes: defaultScopes(owner.pods[0].binding) });
@@ -165,7 +167,7 @@ export class OwnerTokens {
     try {
       return await Promise.race([this.#parts.source.request(pod, wish, signal), rejectedBy(signal)]);
     } catch (error) {
-      if (!this.#dropped) {
+      if (!this.#dropped && this.#parts.failureLines.take(this.#parts.timers.now())) {
         this.#parts.logger.warn('token-failed', { binding: this.bindingName, error: describeError(error) });
       }
       return { kind: 'refused', refusal: unavailable };

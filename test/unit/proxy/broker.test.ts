@@ -285,4 +285,22 @@ describe('fetches', () => {
     assert.equal(source.calls.length, 50);
     assert.equal(new Set(source.calls.map((call) => call.workload)).size, 50);
   });
+
+  it('that fail for every owner alike leave a few log lines, not one per owner', async () => {
+    const lines: string[] = [];
+    const logger = { ...silentLogger, warn: (event: string) => void lines.push(event) };
+    const failing = new TokenBroker(new Workloads(snapshots), { source, timers, random: () => 0.5, logger });
+    snapshots.set({
+      workloads: Array.from({ length: 50 }, (_, index) => workload(`p${index}`, '', binding(`p${index}`))),
+    });
+    source.policy = () => {
+      throw new MetaveilError('nodeapi-unavailable', 'connection refused');
+    };
+    failing.start();
+    await settle();
+    for (let round = 0; round < 20; round += 1) await settle();
+    failing.close();
+    assert.ok(lines.length > 0);
+    assert.ok(lines.length <= 20, `${lines.length} lines`);
+  });
 });

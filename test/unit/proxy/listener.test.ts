@@ -136,6 +136,20 @@ describe('limits', () => {
     for (const connection of open) connection.socket.destroy();
   });
 
+  it('connections of all pods together are counted', async () => {
+    const small = new Harness();
+    small.snapshots.set({});
+    await small.start({ limits: { connections: 1 } });
+    const first = await small.connect('127.0.0.2');
+    first.send(request('/'));
+    await first.until('computeMetadata/');
+    const second = await small.connect('127.0.0.3');
+    assert.equal(await second.ended, '');
+    assert.equal(small.events('connection-refused')[0]?.['source'], '127.0.0.3');
+    first.socket.destroy();
+    await small.stop();
+  });
+
   it("one pod's waiting requests are counted, another pod's are not touched", async () => {
     const waiting = await node.connect('127.0.0.2');
     for (let count = 0; count < limits.requestsPerPod; count += 1) {

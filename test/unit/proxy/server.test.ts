@@ -94,6 +94,8 @@ describe('token', () => {
     assert.equal(answer.status, 404);
     assert.equal(answer.headers['x-metaveil-code'], 'no-service-account');
     assert.match(answer.body, /The node's own service account is not served here/u);
+    const listing = await node.get(`${v1}/instance/service-accounts/`, { from: '127.0.0.4' });
+    assert.deepEqual([listing.status, listing.body], [200, '']);
   });
 
   it("that Google refuses carries Google's reason, and an identity token then is 404", async () => {
