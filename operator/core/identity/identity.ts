@@ -28,20 +28,30 @@ export interface PodRules extends IdentityRules {
 export function identityOf(pod: Pod, cluster: ClusterView, rules: PodRules): ResolvedIdentity {
   // A static pod's mirror can be forged in its name and namespace by whoever writes on the node.
   if (pod.configHash !== '') return unbound('static-pod');
-  if (isReservedNamespace(pod.namespace, rules)) return unbound('reserved-namespace');
-  return (
-    identityFromBinding(pod, cluster, rules) ?? identityWithoutBinding(pod, cluster, rules) ?? unbound('no-binding')
-  );
+  return identityOfAccount({ namespace: pod.namespace, name: pod.serviceAccountName }, cluster, rules);
+}
+
+/** A ServiceAccount by name; it need not exist. */
+export interface AccountName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What every pod of the ServiceAccount has that is not static. */
+export function identityOfAccount(account: AccountName, cluster: ClusterView, rules: PodRules): ResolvedIdentity {
+  if (isReservedNamespace(account.namespace, rules)) return unbound('reserved-namespace');
+  const own = identityFromBinding(account, cluster, rules) ?? identityWithoutBinding(account, cluster, rules);
+  return own ?? unbound('no-binding');
 }
 
 /** Undefined if there is no binding. One that is there but not in effect ends the search: it never falls back. */
-function identityFromBinding(pod: Pod, cluster: ClusterView, rules: IdentityRules): ResolvedIdentity | undefined {
-  const binding = cluster.binding(pod.namespace, pod.serviceAccountName);
+function identityFromBinding(name: AccountName, cluster: ClusterView, rules: IdentityRules) {
+  const binding = cluster.binding(name.namespace, name.name);
   // Deleting it is the wish to revoke; somebody's finalizer on it must not delay that.
   if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return undefined;
   if (binding.spec.suspend) return unbound('suspended');
   const context = {
-    serviceAccount: cluster.serviceAccount(pod.namespace, pod.serviceAccountName),
+    serviceAccount: cluster.serviceAccount(name.namespace, name.name),
     provider: cluster.provider(binding.spec.providerName),
   };
   const acceptance = acceptBinding(binding, context, rules);
@@ -50,11 +60,11 @@ function identityFromBinding(pod: Pod, cluster: ClusterView, rules: IdentityRule
   return view === undefined ? unbound('not-accepted') : bound(view, acceptance.provider);
 }
 
-function identityWithoutBinding(pod: Pod, cluster: ClusterView, rules: PodRules): ResolvedIdentity | undefined {
-  const account = cluster.serviceAccount(pod.namespace, pod.serviceAccountName);
+function identityWithoutBinding(name: AccountName, cluster: ClusterView, rules: PodRules) {
+  const account = cluster.serviceAccount(name.namespace, name.name);
   const provider = cluster.provider(defaultProviderName);
   if (account === undefined || provider === undefined || !canExchange(account, provider, rules)) return undefined;
-  const adopted = adoptionAllowed(pod.namespace, provider, cluster) ? adoptedView(account) : undefined;
+  const adopted = adoptionAllowed(name.namespace, provider, cluster) ? adoptedView(account) : undefined;
   const view =
     adopted ?? (rules.unboundWorkloads === 'FederatedIdentity' ? federatedView(account, provider) : undefined);
   return view === undefined ? undefined : bound(view, provider);
