@@ -1,7 +1,7 @@
 /** Keeps MetadataProxies true: the workloads that serve their nodes, their status, and their finalizer. */
 import type { MetadataProxy, MetadataProxyStatus } from '../../api/v1/index.ts';
 import type { ClusterView, StoreChange } from '../../core/cluster/store.ts';
-import { metadataProxyFinalizer, proxyServiceAccount } from '../../core/names.ts';
+import { metadataProxyFinalizer, proxyServiceAccount, startupTaintKey } from '../../core/names.ts';
 import { hasNoEffect } from '../../core/snapshot/concerns.ts';
 import { owningProxy } from '../../core/snapshot/ownership.ts';
 import type { Clock } from '../../core/time.ts';
@@ -13,10 +13,12 @@ import { existingWorkloads, gatherProxy } from './gather.ts';
 import type { ProxyContext } from './gather.ts';
 import { planProxy } from './plan.ts';
 import type { ProxyPlan } from './plan.ts';
+import type { NodeTaints } from './ports.ts';
 import { ownerLabels } from './workloads.ts';
 
 export interface ProxyControllerOptions extends ProxyContext {
   readonly events: EventRecorder;
+  readonly taints: NodeTaints;
   readonly clock: Clock;
 }
 
@@ -68,6 +70,8 @@ class ProxyController {
       this.#written.remember(proxy.metadata.name, proxy, { status, at: now });
     }
     for (const event of plan.status.events) events.record(ref, event);
+    // Last: the right to change nodes is optional, and without it everything else must work.
+    for (const node of plan.untaint) await this.#options.taints.remove(node, startupTaintKey);
     return soonest(plan.requeueAfterMs, plan.status.requeueAfterMs);
   }
 

@@ -1,6 +1,6 @@
 /** From a situation to what is to be done about a MetadataProxy: pure. */
 import type { MetadataProxy, MetadataProxyStatus } from '../../api/v1/index.ts';
-import { metadataProxyFinalizer } from '../../core/names.ts';
+import { metadataProxyFinalizer, startupTaintKey } from '../../core/names.ts';
 import { conditionsOf, listed, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
 import type { AppliedObject, KubernetesEvent, OwnedObject } from '../ports.ts';
@@ -19,6 +19,8 @@ export type ProxyPlan =
       readonly deletions: readonly OwnedObject[];
       readonly applications: readonly AppliedObject[];
       readonly status: StatusPlan<MetadataProxyStatus>;
+      /** Nodes that are served now and still carry the startup taint. */
+      readonly untaint: readonly string[];
       readonly requeueAfterMs?: number;
     }
   | {
@@ -89,8 +91,15 @@ function planKeep(input: ProxyPlanInput): ProxyPlan {
       now: input.now,
       lastWriteAt: input.lastWriteAt,
     }),
+    untaint: situation.proxy.spec.removeStartupTaint ? taintedNodes(situation) : [],
     ...(rollout.waiting.length > 0 && { requeueAfterMs: rolloutPollMs }),
   };
+}
+
+function taintedNodes({ nodes }: ProxySituation): readonly string[] {
+  return nodes
+    .filter(({ node, serving }) => serving && node.taints.some(({ key }) => key === startupTaintKey))
+    .map(({ node }) => node.name);
 }
 
 function desiredWorkloads({ proxy, nodes }: ProxySituation, context: WorkloadContext): readonly AppliedObject[] {
@@ -170,7 +179,6 @@ function notImplemented({ spec }: MetadataProxy): string | undefined {
   if (spec.interception === 'Env' || spec.interception === 'CiliumLocalRedirect') {
     return `interception: ${spec.interception} is not in this version; use NFTables or None.`;
   }
-  if (spec.removeStartupTaint) return 'removeStartupTaint: true is not in this version; set it to false.';
   return undefined;
 }
 

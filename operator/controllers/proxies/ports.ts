@@ -15,3 +15,9 @@ export interface ServingGates {
     serving: boolean,
   ): Promise<void>;
 }
+
+/** Removes the startup taint of a node. */
+export interface NodeTaints {
+  /** By JSON patch with a test; a taint or node that is gone is fine. Throws kubernetes-*. */
+  remove(nodeName: string, taintKey: string): Promise<void>;
+}

@@ -128,6 +128,11 @@ export class Certificates {
     throw new MetaveilError('kubernetes-conflict', 'the CA of the node API is changed by others all the time');
   }
 
+  /** Whether a server certificate was issued: false on a follower that waits for the first leader to make the CA. */
+  get serving(): boolean {
+    return this.#serving !== undefined;
+  }
+
   async #lead(): Promise<CertificateOutcome | 'conflict'> {
     const { store, bundle, clock } = this.#options;
     const stored = await store.load();

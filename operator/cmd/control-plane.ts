@@ -1,0 +1,195 @@
+/**
+ * The controller as one object: store, snapshots, node API and reconcilers, wired to ports. The same wiring runs in a
+ * cluster and in the embedded default; only the adapters differ.
+ */
+import type { AddressInfo } from 'node:net';
+import { X509CertificateIssuer } from '../adapters/http/certificate-issuer.ts';
+import { BindingController } from '../controllers/bindings/controller.ts';
+import { GoogleVerifier } from '../controllers/bindings/google-verifier.ts';
+import { ClusterProxyPods } from '../controllers/lookup/proxy-pods.ts';
+import { ClusterWorkloads } from '../controllers/lookup/workloads.ts';
+import { policyController } from '../controllers/policies/controller.ts';
+import type { NetworkPolicyDiscovery } from '../controllers/policies/ports.ts';
+import type { EventRecorder, IssuerDiscovery, ObjectWriter } from '../controllers/ports.ts';
+import { Acceptances } from '../controllers/providers/acceptances.ts';
+import { ProviderController } from '../controllers/providers/controller.ts';
+import { proxyController } from '../controllers/proxies/controller.ts';
+import { Instances } from '../controllers/proxies/instances.ts';
+import type { ProxyInstallation } from '../controllers/proxies/pod-template.ts';
+import type { NodeTaints, ServingGates } from '../controllers/proxies/ports.ts';
+import { nodeRelease } from '../controllers/proxies/release.ts';
+import { ControllerRuntime } from '../controllers/runtime.ts';
+import type { ControllerDefinition } from '../controllers/runtime.ts';
+import type { ClusterStore } from '../core/cluster/store.ts';
+import { controllerService } from '../core/names.ts';
+import { compilePolicy } from '../core/policy/compile.ts';
+import { NodeSnapshotBuilder } from '../core/snapshot/builder.ts';
+import { LastGoodPolicies } from '../core/snapshot/policies.ts';
+import { Certificates } from '../nodeapi/server/certificates.ts';
+import type { AuthorityStore, TrustBundle } from '../nodeapi/server/certificates.ts';
+import type { GoogleCredentials, Leadership, ServiceAccountTokens, TokenReviewer } from '../nodeapi/server/ports.ts';
+import { NodeApiServer } from '../nodeapi/server/server.ts';
+import { describeError } from '../telemetry/log.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { sha256, systemTimers } from './system.ts';
+
+export interface ControlPlaneParts {
+  readonly store: ClusterStore;
+  readonly writer: ObjectWriter;
+  readonly events: EventRecorder;
+  readonly kubernetes: ServiceAccountTokens;
+  readonly reviewer: TokenReviewer;
+  readonly issuer: IssuerDiscovery;
+  readonly networkPolicies: NetworkPolicyDiscovery;
+  readonly gates: ServingGates;
+  readonly taints: NodeTaints;
+  readonly google: GoogleCredentials;
+  readonly leadership: Leadership;
+  readonly authority: AuthorityStore;
+  readonly trustBundle: TrustBundle;
+  readonly installation: ProxyInstallation;
+  /** Test flag: endpoints of providers may be http. */
+  readonly allowInsecureEndpoints: boolean;
+  readonly logger: Logger;
+}
+
+/** Certificates are looked at this often, in ms; a follower picks up a new CA within that time. */
+const certificateCheckMs = 60_000;
+const certificateRetryMs = 2_000;
+
+export class ControlPlane {
+  readonly #parts: ControlPlaneParts;
+  readonly #snapshots: NodeSnapshotBuilder;
+  readonly #instances: Instances;
+  readonly #certificates: Certificates;
+  readonly #acceptances = new Acceptances();
+  readonly server: NodeApiServer;
+  #runtime: ControllerRuntime | undefined;
+  #transition: Promise<void> = Promise.resolve();
+  #cancelCertificates: () => void = () => undefined;
+  #stopped = false;
+
+  constructor(parts: ControlPlaneParts) {
+    this.#parts = parts;
+    const { store, installation, allowInsecureEndpoints, logger } = parts;
+    const rules = { ownNamespace: installation.namespace, allowInsecureEndpoints };
+    const policies = new LastGoodPolicies(compilePolicy);
+    const effective = policies.effective.bind(policies);
+    this.#snapshots = new NodeSnapshotBuilder(store, { rules, effective, hash: sha256, soon: setImmediate });
+    const pods = new ClusterProxyPods(store, { ownNamespace: installation.namespace, hash: sha256 });
+    this.#instances = new Instances({ pods, gates: parts.gates });
+    this.#certificates = new Certificates({
+      store: parts.authority,
+      bundle: parts.trustBundle,
+      issuer: new X509CertificateIssuer(),
+      clock: systemTimers,
+      names: [serverName(installation.namespace)],
+    });
+    this.server = new NodeApiServer({
+      ...parts,
+      pods,
+      snapshots: this.#snapshots,
+      workloads: new ClusterWorkloads(store, rules),
+      release: nodeRelease(store),
+      readiness: this.#instances,
+      counters: { record: () => undefined },
+      namespace: installation.namespace,
+      clock: systemTimers,
+      random: Math.random,
+      log: logger,
+    });
+  }
+
+  /** To be called once the store has synced. The node API answers from here on, as leader or naming the leader. */
+  async start(address: { readonly host: string; readonly port: number }): Promise<AddressInfo> {
+    await this.#checkCertificates();
+    const bound = await this.server.listen(address);
+    this.#parts.leadership.onChange(() => this.#follow());
+    this.#follow();
+    return bound;
+  }
+
+  /** Finishes what is under way; the caller gives the Lease back afterwards. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelCertificates();
+    this.#follow();
+    await this.#transition;
+    await this.server.close();
+    this.#snapshots.stop();
+  }
+
+  /** Starts or ends reconciling with the leadership, one transition after the other. */
+  #follow(): void {
+    this.#transition = this.#transition.then(async () => {
+      const leads = !this.#stopped && this.#parts.leadership.role().kind === 'leader';
+      if (leads === (this.#runtime !== undefined)) return;
+      if (!leads) return this.#endReconciling();
+      await this.#checkCertificates();
+      this.#runtime = this.#newRuntime();
+      this.#runtime.start();
+      this.#parts.logger.info('controller-leading');
+    });
+  }
+
+  async #endReconciling(): Promise<void> {
+    await this.#runtime?.stop();
+    this.#runtime = undefined;
+    this.#parts.logger.info('controller-following');
+  }
+
+  #newRuntime(): ControllerRuntime {
+    const { logger, store } = this.#parts;
+    return new ControllerRuntime(store, this.#controllers(), {
+      timers: systemTimers,
+      random: Math.random,
+      onFailure: (kind, name, error) => logger.warn('reconcile-failed', { kind, name, error: describeError(error) }),
+    });
+  }
+
+  #controllers(): readonly ControllerDefinition[] {
+    const { store: cluster, allowInsecureEndpoints, installation } = this.#parts;
+    const rules = { ownNamespace: installation.namespace, allowInsecureEndpoints };
+    const common = {
+      ...this.#parts,
+      cluster,
+      rules,
+      programming: this.server.programming,
+      acceptances: this.#acceptances,
+      timers: systemTimers,
+      clock: systemTimers,
+      random: Math.random,
+      hash: sha256,
+      ownNamespace: installation.namespace,
+    };
+    return [
+      new BindingController({ ...common, verifier: new GoogleVerifier(common) }),
+      new ProviderController({ ...common, discovery: this.#parts.issuer }),
+      policyController({ ...common, kind: 'MetadataPolicy', discovery: this.#parts.networkPolicies }),
+      policyController({ ...common, kind: 'ClusterMetadataPolicy', discovery: this.#parts.networkPolicies }),
+      proxyController({ ...common, connections: this.#instances }),
+      this.#instances,
+    ];
+  }
+
+  /** Never throws: a certificate that cannot be had now is tried again soon. */
+  async #checkCertificates(): Promise<void> {
+    this.#cancelCertificates();
+    let again = certificateCheckMs;
+    try {
+      const { step, renewed } = await this.#certificates.reconcile(this.#parts.leadership.role().kind);
+      if (renewed !== undefined) this.server.useCertificate(renewed);
+      else if (!this.#certificates.serving) again = certificateRetryMs;
+      if (step !== 'keep') this.#parts.logger.info('nodeapi-certificate-changed', { kind: step });
+    } catch (error) {
+      again = certificateRetryMs;
+      this.#parts.logger.warn('nodeapi-certificate-failed', { error: describeError(error) });
+    }
+    if (!this.#stopped) this.#cancelCertificates = systemTimers.after(again, () => void this.#checkCertificates());
+  }
+}
+
+/** Name in the node API's certificate, whatever address it is reached at. */
+export function serverName(namespace: string): string {
+  return `${controllerService}.${namespace}.svc`;
+}
