@@ -5,7 +5,7 @@ import type { Timers } from '../core/time.ts';
 import { defaultScopes } from '../core/token/grants.ts';
 import { tokenWishText } from '../core/token/key.ts';
 import type { IssuedToken, TokenOutcome, TokenRefusal, TokenWish } from '../core/token/types.ts';
-import { describeError, type Logger } from '../telemetry/log.ts';
+import { describeError, type LogFields, type Logger } from '../telemetry/log.ts';
 import { Budget } from './budget.ts';
 import type { TokenSource } from './ports.ts';
 import { TokenSlot, type Holding } from './token-slot.ts';
@@ -39,6 +39,8 @@ const fetchBurst = 32;
 const fetchRefillMs = 1_000;
 
 const unavailable: TokenRefusal = { kind: 'unavailable', retryAfterMs: 1_000 };
+/** The outcome of a fetch that the controller did not answer; logged where it failed. */
+const unanswered: TokenOutcome = { kind: 'refused', refusal: unavailable };
 
 /** All tokens of one owner, that is of one ServiceAccount under one generation of its binding. */
 export class OwnerTokens {
@@ -158,7 +160,7 @@ export class OwnerTokens {
     cancel();
     this.#fetches.delete(abort);
     if (this.#dropped) return;
-    this.#report(slot.wish, outcome);
+    if (outcome !== unanswered) this.#report(slot.wish, outcome);
     slot.record(outcome, timers.now(), random());
   }
 
@@ -167,11 +169,15 @@ export class OwnerTokens {
     try {
       return await Promise.race([this.#parts.source.request(pod, wish, signal), rejectedBy(signal)]);
     } catch (error) {
-      if (!this.#dropped && this.#parts.failureLines.take(this.#parts.timers.now())) {
-        this.#parts.logger.warn('token-failed', { binding: this.bindingName, error: describeError(error) });
-      }
-      return { kind: 'refused', refusal: unavailable };
+      this.#failed({ error: describeError(error) });
+      return unanswered;
     }
+  }
+
+  #failed(about: LogFields): void {
+    const { failureLines, timers, logger } = this.#parts;
+    if (this.#dropped || !failureLines.take(timers.now())) return;
+    logger.warn('token-failed', { binding: this.bindingName, ...about });
   }
 
   #report(wish: TokenWish, outcome: TokenOutcome): void {
@@ -183,6 +189,10 @@ export class OwnerTokens {
       return;
     }
     const { refusal } = outcome;
+    if (refusal.kind === 'unavailable') {
+      this.#failed({ reason: 'the controller asks to try again later' });
+      return;
+    }
     const reason = refusal.kind === 'google-refused' ? refusal.reason : refusal.kind;
     logger.warn('token-refused', { ...about, code: refusal.kind, reason });
   }
