@@ -38,7 +38,7 @@ const leases: ResourceType = {
 };
 
 /** One attempt each, out of turn: the elector itself repeats, and must never stand behind other calls. */
-const out = { lane: 'urgent', deadlineMs: 3_000 } as const;
+const out = { lane: 'standing', deadlineMs: 3_000 } as const;
 
 /** The Lease `namespace`/`name` of a cluster. */
 export function kubeLeaseStore(client: KubeClient, namespace: string, name: string): LeaseStore {

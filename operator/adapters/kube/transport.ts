@@ -4,9 +4,8 @@ import { MetaveilError } from '../../core/errors.ts';
 import type { Timers } from '../../core/time.ts';
 import { Backoff } from './backoff.ts';
 import { pause, withDeadline } from './deadline.ts';
-import { SharedDispatcher } from './dispatcher.ts';
+import { SharedDispatcher, type Lane } from './dispatcher.ts';
 import { errorOfConnection, failureOf, type ApiFailure } from './failure.ts';
-import { Slots } from './slots.ts';
 
 export interface ApiRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -22,8 +21,8 @@ export interface ApiRequest {
   readonly deadlineMs?: number;
   /** Largest reply that is read; default 8 MiB. */
   readonly maxBytes?: number;
-  /** `urgent` neither waits for a slot nor is repeated: for the lease, which must not stand behind other calls. */
-  readonly lane?: 'shared' | 'urgent';
+  /** Default `calls`. On `standing` a call is not repeated: for the lease, which must not stand behind other calls. */
+  readonly lane?: Lane;
 }
 
 /** How the API server answered. `value` is `text`, parsed. */
@@ -45,7 +44,6 @@ export interface TransportOptions {
   readonly random: () => number;
 }
 
-const slotCount = 16;
 const defaultDeadlineMs = 15_000;
 const defaultMaxBytes = 8 << 20;
 const mostAttempts = 4;
@@ -57,7 +55,6 @@ export class Transport {
   readonly #options: TransportOptions;
   readonly #dispatcher: SharedDispatcher;
   readonly #server: string;
-  readonly #slots = new Slots(slotCount);
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -80,9 +77,7 @@ export class Transport {
     const what = describe(call);
     const ms = call.deadlineMs ?? defaultDeadlineMs;
     return withDeadline({ timers: this.#options.timers, ms, what, signal: call.signal }, (signal) =>
-      call.lane === 'urgent'
-        ? this.#exchange(call, signal)
-        : this.#slots.use(signal, () => this.#sendRepeatedly(call, signal)),
+      call.lane === 'standing' ? this.#exchange(call, signal) : this.#sendRepeatedly(call, signal),
     );
   }
 
@@ -94,7 +89,7 @@ export class Transport {
       head.addEventListener('abort', () => {
         stream.abort(head.reason);
       });
-      const reply = await this.#dispatch(call, stream.signal);
+      const reply = await this.#dispatch({ ...call, lane: 'standing' }, stream.signal);
       if (reply.statusCode === 200) return { kind: 'open', chunks: reply.body };
       return { kind: 'failed', failure: await readFailure(reply) };
     });
@@ -136,7 +131,7 @@ export class Transport {
   }
 
   async #dispatch(call: ApiRequest, signal: AbortSignal): Promise<RawReply> {
-    const { dispatcher, headers } = await this.#dispatcher.access();
+    const { dispatcher, headers } = await this.#dispatcher.access(call.lane ?? 'calls');
     try {
       return await request(this.#server + call.path, {
         dispatcher,
