@@ -89,15 +89,16 @@ export class Watch {
   }
 
   /** Decodes and takes over, in order. */
-  #framesIn(cut: Lines): readonly ReceivedFrame[] {
-    if (cut.kind !== 'lines') throw this.#unusable(cut.kind);
-    return cut.lines.map((line) => {
+  #framesIn({ lines, problem }: Lines): readonly ReceivedFrame[] {
+    const frames = lines.map((line) => {
       const decoded = decodeFrame(line);
       if (decoded.kind === 'invalid') throw this.#unusable(`${decoded.at}: ${decoded.problem}`);
       const frame = decoded.value;
       if (frame.type === 'snapshot' || frame.type === 'delta') this.#take(frame);
       return frame;
     });
+    if (problem !== undefined) throw this.#unusable(problem);
+    return frames;
   }
 
   #take(frame: ReceivedSnapshot | ReceivedDelta): void {

@@ -1,9 +1,11 @@
 /** Cuts a byte stream into lines of a bounded length. */
 
-export type Lines =
-  | { readonly kind: 'lines'; readonly lines: readonly string[] }
-  | { readonly kind: 'too-long' }
-  | { readonly kind: 'not-utf8' };
+export interface Lines {
+  /** Complete lines, up to the problem if there is one. */
+  readonly lines: readonly string[];
+  /** After it the stream is of no use any more. */
+  readonly problem?: 'too-long' | 'not-utf8';
+}
 
 const newline = 0x0a;
 
@@ -16,18 +18,18 @@ export class LineReader {
     this.#maxBytes = maxBytes;
   }
 
-  /** The lines that `chunk` completes. After anything but `lines` the stream is of no use any more. */
+  /** The lines that `chunk` completes. */
   push(chunk: Uint8Array): Lines {
     const lines: string[] = [];
     let start = 0;
     for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
-      if (!this.#keep(chunk.subarray(start, end))) return { kind: 'too-long' };
+      if (!this.#keep(chunk.subarray(start, end))) return { lines, problem: 'too-long' };
       const line = this.#takeLine();
-      if (line === undefined) return { kind: 'not-utf8' };
+      if (line === undefined) return { lines, problem: 'not-utf8' };
       lines.push(line);
       start = end + 1;
     }
-    return this.#keep(chunk.subarray(start)) ? { kind: 'lines', lines } : { kind: 'too-long' };
+    return this.#keep(chunk.subarray(start)) ? { lines } : { lines, problem: 'too-long' };
   }
 
   #keep(part: Uint8Array): boolean {
