@@ -238,6 +238,28 @@ describe('verification of a binding', () => {
     assert.equal(world.message('CredentialsVerified'), 'Google could not be asked: no route');
   });
 
+  it('of the last generation says nothing about this one', async () => {
+    const world = await new World(...base, binding()).start();
+    world.verifier.answer = () => new Promise(() => undefined);
+    world.store.upsert({
+      ...binding({
+        metadata: { generation: 2 },
+        spec: { googleServiceAccount: 'b@my-project.iam.gserviceaccount.com' },
+      }),
+      status: world.status() ?? {},
+    });
+    await world.rest();
+    assert.equal(world.conditions()[0], 'Ready: Unknown VerificationPending');
+  });
+
+  it('is no hurry after a restart for what was verified before', async () => {
+    const world = await new World(...base, binding()).start();
+    await world.restart();
+    assert.deepEqual(world.verifier.asked, ['web/api']);
+    await world.timers.advance(300_000);
+    assert.deepEqual(world.verifier.asked, ['web/api', 'web/api']);
+  });
+
   it('is done anew when the provider changes', async () => {
     const world = await new World(...base, binding()).start();
     world.store.upsert(provider({ metadata: { generation: 2 }, spec: { audience: 'other' } }));
@@ -322,6 +344,17 @@ describe('a binding on GKE', () => {
   it('needs no annotation with access Direct', async () => {
     const world = await new World(...onGke, binding({ spec: { access: 'Direct' } })).start();
     assert.equal(world.conditions()[0], 'Ready: True Ready');
+    assert.deepEqual(annotationCalls(world), []);
+  });
+
+  it("asks for somebody else's annotation only once with access Direct too", async () => {
+    const foreign = serviceAccount({ gkeServiceAccount: 'other@x.iam.gserviceaccount.com' });
+    const world = new World(...onGke, foreign, binding({ spec: { access: 'Direct' } }));
+    world.writer.owners.set('web/api', 'kubectl');
+    await world.start();
+    assert.deepEqual(annotationCalls(world), [givenBack]);
+    world.store.upsert(pod());
+    await world.rest();
     assert.deepEqual(annotationCalls(world), []);
   });
 
