@@ -114,8 +114,10 @@ function malformed({ text, schema, data }: Place, pattern: string): Sentence {
 }
 
 function misformatted({ text, schema, data }: Place, format: string): Sentence {
-  const expected = format === 'byte' ? 'base64 without line breaks' : `a number of format ${format}`;
-  return { what: `${text} is ${describe(data)}, but must be ${expected}`, fix: forExample(schema) ?? 'change it' };
+  return {
+    what: `${text} is ${describe(data)}, but must be a number of format ${format}`,
+    fix: forExample(schema) ?? 'change it',
+  };
 }
 
 /** An emptied list must not come to mean "no restriction", so it is refused and not ignored. */

@@ -6,7 +6,7 @@ import { typeFindings, scopeOf } from './kinds.ts';
 import { ruleFindings } from './rules.ts';
 import { kindsByName, metadataSchema, objectSchema, serverMetadata, strictJsonSchema } from './schema.ts';
 import { schemaFinding } from './sentences.ts';
-import { isMapping, withoutDefaultedNulls, type Mapping } from './values.ts';
+import { isMapping, withoutNulls, type Mapping } from './values.ts';
 
 export type Verdict =
   | { readonly kind: 'resource'; readonly object: OwnResource }
@@ -66,7 +66,7 @@ export interface Checked {
 /** Fills in defaults and lists every violation of the schema and its rules. `cacheKey` names the schema. */
 export function checkAgainst(schema: ObjectSchema, body: Mapping, cacheKey: string): Checked {
   // A copy: the validator writes the defaults into what it is given.
-  const object = structuredClone(withoutDefaultedNulls(schema, body)) as Mapping;
+  const object = structuredClone(withoutNulls(schema, body)) as Mapping;
   const validate = validatorOf(schema, cacheKey);
   const valid = validate(object);
   const violations = valid ? [] : firstPerPlace((validate.errors ?? []).map((error) => schemaFinding(error, schema)));
@@ -107,7 +107,6 @@ const int32 = 2 ** 31;
 
 /** The formats our schemas use, as the API server reads them. */
 const kubernetesFormats = {
-  byte: /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$/,
   int32: { type: 'number', validate: (value: number) => value >= -int32 && value < int32 },
   int64: { type: 'number', validate: Number.isSafeInteger },
 } as const;

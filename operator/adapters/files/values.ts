@@ -22,19 +22,20 @@ function ownProperty(properties: Readonly<Record<string, Schema>> | undefined, n
   return properties !== undefined && Object.hasOwn(properties, name) ? properties[name] : undefined;
 }
 
-/** A copy with null dropped where the field has a default, as the API server does before it fills defaults in. */
-export function withoutDefaultedNulls(schema: Schema, value: unknown): unknown {
+/**
+ * A copy without the fields that are null, which the API server takes for absent; null in a list stays and is refused.
+ * So `scopes:` without a value is no allow-list at all, here as there.
+ */
+export function withoutNulls(schema: Schema, value: unknown): unknown {
   if (Array.isArray(value)) {
-    if (schema.type !== 'array') return value;
-    return (value as unknown[]).map((item) => withoutDefaultedNulls(schema.items, item));
+    return schema.type === 'array' ? (value as unknown[]).map((item) => withoutNulls(schema.items, item)) : value;
   }
   if (!isMapping(value)) return value;
   const known = new Map(childrenOf(schema, value).map(([name, child]) => [name, child]));
   const kept = Object.entries(value).flatMap(([name, field]) => {
     const child = known.get(name);
     if (child === undefined) return [[name, field]];
-    if (field === null && 'default' in child) return [];
-    return [[name, withoutDefaultedNulls(child, field)]];
+    return field === null ? [] : [[name, withoutNulls(child, field)]];
   });
   return Object.fromEntries(kept) as Mapping;
 }

@@ -104,7 +104,7 @@ export const workloadIdentityProvider = {
       caBundle: {
         type: 'string',
         maxLength: 65536,
-        format: 'byte',
+        pattern: formats.base64.pattern,
         description:
           'Base64 of PEM certificates to trust for both endpoints in addition to the public ones; at most 65536 characters. Forbidden with type `GKE`. Default: absent, none. Example: `LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t`.',
       },

@@ -179,8 +179,8 @@ describe('custom resource definitions', () => {
       assert.deepEqual(spec.names.shortNames, [kind.shortName]);
       assert.equal(spec.versions.length, 1);
       assert.deepEqual(version.subresources, { status: {} });
-      assert.equal(version.schema.openAPIV3Schema.properties?.['status']?.type, 'object');
-      assert.deepEqual(kind.status.default.conditions[0]?.status, 'Unknown');
+      assert.deepEqual(version.schema.openAPIV3Schema.required, ['metadata', 'spec']);
+      assert.equal(kind.status.default.conditions[0].status, 'Unknown');
       assert.equal(kind.status.default.observedGeneration, -1);
       assert.ok(version.selectableFields.length <= 8);
     });
