@@ -86,13 +86,17 @@ export class Minter {
   async #obtain(grant: Grant, signal: AbortSignal): Promise<TokenOutcome> {
     const entry = this.#cache.get(grant.cacheKey);
     const serving = this.#servingOf(entry);
-    const quiet = entry !== undefined && entry.quietUntil > this.#options.clock.now();
-    if (serving === 'fresh' || quiet) return this.#outcomeOf(entry);
+    if (serving === 'fresh' || this.#isQuiet(grant, entry)) return this.#outcomeOf(grant, entry);
     const flight = this.#flights.get(grant.cacheKey) ?? this.#takeOff(grant, entry);
-    if ('retryAfterMs' in flight) return this.#outcomeOf(entry, flight.retryAfterMs);
+    if ('retryAfterMs' in flight) return this.#outcomeOf(grant, entry, flight.retryAfterMs);
     const patience = patienceFor(serving, entry);
-    if (patience === 0) return this.#outcomeOf(entry);
-    return this.#outcomeOf((await this.#landed(flight, signal, patience)) ?? entry);
+    if (patience === 0) return this.#outcomeOf(grant, entry);
+    return this.#outcomeOf(grant, (await this.#landed(flight, signal, patience)) ?? entry);
+  }
+
+  #isQuiet(grant: Grant, entry: TokenEntry | undefined): boolean {
+    if (entry === undefined || entry.quietUntil <= this.#options.clock.now()) return false;
+    return !spoiledByAnother(grant, entry);
   }
 
   #servingOf(entry: TokenEntry | undefined): Serving {
@@ -100,12 +104,13 @@ export class Minter {
   }
 
   /** A token that is still valid, else the refusal, else the advice to come again. */
-  #outcomeOf(entry: TokenEntry | undefined, retryAfterMs = 0): TokenOutcome {
-    if (entry?.token !== undefined && this.#servingOf(entry) !== 'expired')
-      return { kind: 'issued', issued: entry.token.issued };
-    const refusal = entry?.refusal;
+  #outcomeOf(grant: Grant, entry: TokenEntry | undefined, retryAfterMs = 0): TokenOutcome {
+    if (entry === undefined) return unavailable(retryAfterMs);
+    const { token, refusal, quietUntil } = entry;
+    if (token !== undefined && this.#servingOf(entry) !== 'expired') return { kind: 'issued', issued: token.issued };
+    if (spoiledByAnother(grant, entry)) return unavailable(retryAfterMs);
     if (refusal !== undefined && refusal.kind !== 'unavailable') return { kind: 'refused', refusal };
-    return unavailable(Math.max(retryAfterMs, (entry?.quietUntil ?? 0) - this.#options.clock.now(), 0));
+    return unavailable(Math.max(retryAfterMs, quietUntil - this.#options.clock.now(), 0));
   }
 
   /** What the flight left behind; undefined if it was revoked, or if `signal` or patience ended first. */
@@ -154,13 +159,13 @@ export class Minter {
   }
 
   /** Remembers the failure for a time that doubles, with jitter, and keeps the token for as long as it is valid. */
-  #failed({ key }: Grant, previous: TokenEntry | undefined, error: unknown): TokenEntry {
+  #failed({ key, workload }: Grant, previous: TokenEntry | undefined, error: unknown): TokenEntry {
     const { clock, random } = this.#options;
     const failures = (previous?.failures ?? 0) + 1;
-    const backoffMs = Math.min(longestQuietMs, 1000 * 2 ** Math.min(failures, 10)) * (0.5 + random() / 2);
-    const quietMs = concernsOnlyThePod(error) ? 0 : backoffMs;
+    const quietMs = Math.min(longestQuietMs, 1000 * 2 ** Math.min(failures, 10)) * (0.5 + random() / 2);
+    const entry = { key, token: previous?.token, quietUntil: clock.now() + quietMs, failures };
     const refusal = refusalFor(error, quietMs);
-    return { key, token: previous?.token, quietUntil: clock.now() + quietMs, refusal, failures };
+    return concernsOnlyThePod(error) ? { ...entry, refusal, spoiledBy: workload.uid } : { ...entry, refusal };
   }
 
   #logFailure({ workload, binding, wish }: Grant, error: unknown): void {
@@ -199,6 +204,10 @@ function patienceFor(serving: Serving, entry: TokenEntry | undefined): number {
 function concernsOnlyThePod(error: unknown): boolean {
   const code = errorCodeOf(error);
   return code === 'kubernetes-not-found' || code === 'kubernetes-conflict';
+}
+
+function spoiledByAnother({ workload }: Grant, { spoiledBy }: TokenEntry): boolean {
+  return spoiledBy !== undefined && spoiledBy !== workload.uid;
 }
 
 function isUnavailable(outcome: TokenOutcome, retryAfterMs: number): boolean {

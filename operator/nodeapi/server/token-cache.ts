@@ -1,6 +1,6 @@
 /** What was exchanged, by cache key, with an index by binding so that a revocation touches only what it concerns. */
 import { LRUCache } from 'lru-cache';
-import type { BindingUid } from '../../core/brand.ts';
+import type { BindingUid, PodUid } from '../../core/brand.ts';
 import type { Freshness } from '../../core/token/freshness.ts';
 import type { IssuedToken, TokenKey, TokenRefusal } from '../../core/token/types.ts';
 
@@ -10,6 +10,8 @@ export interface TokenEntry {
   readonly token: { readonly issued: IssuedToken; readonly freshness: Freshness } | undefined;
   /** No further exchange before (ms since the epoch). */
   readonly quietUntil: number;
+  /** The last exchange failed because of this pod, which alone has to keep quiet. */
+  readonly spoiledBy?: PodUid;
   /** Why the last exchange failed. */
   readonly refusal: TokenRefusal | undefined;
   /** In a row. */
