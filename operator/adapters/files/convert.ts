@@ -45,6 +45,7 @@ class Conversion {
   readonly unreadable: Unreadable[] = [];
   readonly #anchors = new Map<string, Node>();
   readonly #open = new Set<Node>();
+  readonly #refused = new Set<string>();
   #values = 0;
   /** The alias being expanded, the outermost one: what goes wrong in an expansion is reported there. */
   #expanding: number | undefined;
@@ -145,8 +146,11 @@ class Conversion {
     return this.#refuse(offset, 'the key __proto__ is not allowed', 'remove it');
   }
 
+  /** What is wrong with an anchored value is said once, where it stands, and not again at its aliases. */
   #refuse(offset: number, what: string, fix: string): null {
-    this.unreadable.push({ offset: this.#expanding ?? offset, what, fix });
+    const mistake = `${String(offset)} ${what}`;
+    if (!this.#refused.has(mistake)) this.unreadable.push({ offset: this.#expanding ?? offset, what, fix });
+    this.#refused.add(mistake);
     return null;
   }
 }

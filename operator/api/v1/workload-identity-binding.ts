@@ -93,7 +93,7 @@ export const workloadIdentityBinding = {
           description: 'One OAuth 2.0 scope. Example: `https://www.googleapis.com/auth/devstorage.read_only`.',
         },
         description:
-          'Allow-list of OAuth scopes; a request for another one is refused with 403, a request without scopes gets this list. Default: absent, any scope, and `https://www.googleapis.com/auth/cloud-platform` where none is asked for. Example: `[https://www.googleapis.com/auth/devstorage.read_only]`.',
+          'Allow-list of OAuth scopes; a request for another one is refused with 403, a request without scopes gets this list. Default: absent (null counts as absent), any scope, and `https://www.googleapis.com/auth/cloud-platform` where none is asked for. Example: `[https://www.googleapis.com/auth/devstorage.read_only]`.',
       },
       idTokenAudiences: {
         type: 'array',
@@ -108,7 +108,7 @@ export const workloadIdentityBinding = {
           description: 'One audience, compared exactly. Example: `https://reports.example.com`.',
         },
         description:
-          'Allow-list of audiences of identity tokens; a request for another one is refused with 403. Forbidden with access `Direct`, which has no identity tokens. Default: absent, any audience. Example: `[https://reports.example.com]`.',
+          'Allow-list of audiences of identity tokens; a request for another one is refused with 403. Forbidden with access `Direct`, which has no identity tokens. Default: absent (null counts as absent), any audience. Example: `[https://reports.example.com]`.',
       },
       tokenLifetimeSeconds: {
         type: 'integer',
