@@ -2,13 +2,13 @@
  * Which identity a pod has. There is no default identity: whatever is not decided here in the pod's favour leaves it
  * without one, and the reason says what is missing.
  */
-import type { MetadataProxySpec, WorkloadIdentityProvider } from '../../api/v1/index.ts';
+import type { MetadataProxySpec, WorkloadIdentityBinding, WorkloadIdentityProvider } from '../../api/v1/index.ts';
 import type { Pod, ServiceAccount } from '../cluster/objects.ts';
 import type { ClusterView } from '../cluster/store.ts';
 import { adoptAnnotationsLabel } from '../names.ts';
 import type { BindingView, UnboundReason, WorkloadIdentity } from '../snapshot/types.ts';
 import { acceptBinding, isReservedNamespace } from './accept.ts';
-import type { IdentityRules } from './accept.ts';
+import type { BindingContext, IdentityRules } from './accept.ts';
 import { maxSubjectBytes, subjectBytes } from './principal.ts';
 import { acceptProvider } from './provider.ts';
 import { adoptedView, defaultProviderName, federatedView, viewOf } from './view.ts';
@@ -50,14 +50,36 @@ function identityFromBinding(name: AccountName, cluster: ClusterView, rules: Ide
   // Deleting it is the wish to revoke; somebody's finalizer on it must not delay that.
   if (binding === undefined || binding.metadata.deletionTimestamp !== undefined) return undefined;
   if (binding.spec.suspend) return unbound('suspended');
-  const context = {
-    serviceAccount: cluster.serviceAccount(name.namespace, name.name),
-    provider: cluster.provider(binding.spec.providerName),
-  };
+  const serviceAccount = cluster.serviceAccount(name.namespace, name.name);
+  return resolve(binding, { serviceAccount, provider: cluster.provider(binding.spec.providerName) }, rules);
+}
+
+interface Resolution extends BindingContext {
+  readonly rules: IdentityRules;
+  readonly resolved: ResolvedIdentity;
+}
+
+/** Objects are never changed in place, so what follows from the same objects is the same, and all pods can share it. */
+const resolutions = new WeakMap<WorkloadIdentityBinding, Resolution>();
+
+function resolve(binding: WorkloadIdentityBinding, context: BindingContext, rules: IdentityRules): ResolvedIdentity {
+  const known = resolutions.get(binding);
+  if (known !== undefined && followsFrom(known, context, rules)) return known.resolved;
   const acceptance = acceptBinding(binding, context, rules);
-  if (acceptance.kind === 'rejected') return unbound('not-accepted');
-  const view = viewOf(binding, acceptance.provider);
-  return view === undefined ? unbound('not-accepted') : bound(view, acceptance.provider);
+  const view = acceptance.kind === 'accepted' ? viewOf(binding, acceptance.provider) : undefined;
+  const resolved =
+    acceptance.kind === 'rejected' || view === undefined ? unbound('not-accepted') : bound(view, acceptance.provider);
+  resolutions.set(binding, { ...context, rules, resolved });
+  return resolved;
+}
+
+function followsFrom(known: Resolution, { serviceAccount, provider }: BindingContext, rules: IdentityRules): boolean {
+  return (
+    known.serviceAccount === serviceAccount &&
+    known.provider === provider &&
+    known.rules.ownNamespace === rules.ownNamespace &&
+    known.rules.allowInsecureEndpoints === rules.allowInsecureEndpoints
+  );
 }
 
 function identityWithoutBinding(name: AccountName, cluster: ClusterView, rules: PodRules) {

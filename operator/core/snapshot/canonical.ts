@@ -1,9 +1,24 @@
-/** JSON with sorted keys and without absent fields: equal values have equal text, whoever built them. */
+/**
+ * JSON with sorted keys and without absent fields: equal values have equal text, whoever built them. Written as loops:
+ * a change that concerns every pod of a large cluster runs this 150,000 times.
+ */
 export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);
-  const fields = Object.entries(value)
-    .filter(([, field]) => field !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${fields.map(([key, field]) => `${JSON.stringify(key)}:${canonicalJson(field)}`).join(',')}}`;
+  return Array.isArray(value) ? listText(value) : recordText(value as Readonly<Record<string, unknown>>);
+}
+
+function listText(list: readonly unknown[]): string {
+  let text = '';
+  for (const item of list) text += text === '' ? canonicalJson(item) : `,${canonicalJson(item)}`;
+  return `[${text}]`;
+}
+
+function recordText(record: Readonly<Record<string, unknown>>): string {
+  let text = '';
+  for (const key of Object.keys(record).sort()) {
+    const field = record[key];
+    if (field === undefined) continue;
+    text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonicalJson(field)}`;
+  }
+  return `{${text}}`;
 }

@@ -1,7 +1,7 @@
 /** Which policies select a pod, and which version of each is in effect. */
 import type { ClusterMetadataPolicy, MetadataPolicy } from '../../api/v1/index.ts';
 import type { PolicyUid } from '../brand.ts';
-import type { Pod } from '../cluster/objects.ts';
+import type { Namespace, Pod } from '../cluster/objects.ts';
 import type { ClusterView } from '../cluster/store.ts';
 import { matchesSelector } from '../selector/selector.ts';
 import type { Labels } from '../selector/selector.ts';
@@ -70,9 +70,15 @@ function identityOfPolicy({ kind, metadata }: AnyPolicy): string {
   return `${kind}/${metadata.namespace ?? ''}/${metadata.name}/${metadata.uid ?? ''}`;
 }
 
+const labelsOf = new WeakMap<Namespace, Labels>();
+
 /** Labels of a namespace; its name is always among them, as the API server sees to. */
-export function namespaceLabels(cluster: ClusterView, namespace: string): Labels {
-  return { ...cluster.namespace(namespace)?.labels, 'kubernetes.io/metadata.name': namespace };
+export function namespaceLabels(cluster: ClusterView, name: string): Labels {
+  const namespace = cluster.namespace(name);
+  if (namespace === undefined) return { 'kubernetes.io/metadata.name': name };
+  const labels = labelsOf.get(namespace) ?? { ...namespace.labels, 'kubernetes.io/metadata.name': name };
+  labelsOf.set(namespace, labels);
+  return labels;
 }
 
 export interface SelectionRules {
