@@ -74,6 +74,7 @@ export class ControlPlane {
     const { store, installation, allowInsecureEndpoints, logger } = parts;
     const rules = { ownNamespace: installation.namespace, allowInsecureEndpoints };
     const policies = new LastGoodPolicies(compilePolicy);
+    policies.follow(store);
     const effective = policies.effective.bind(policies);
     this.#snapshots = new NodeSnapshotBuilder(store, { rules, effective, hash: sha256, soon: setImmediate });
     const pods = new ClusterProxyPods(store, { ownNamespace: installation.namespace, hash: sha256 });
