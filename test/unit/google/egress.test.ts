@@ -139,6 +139,29 @@ describe('the way to Google', () => {
   });
 });
 
+describe('a redirect', () => {
+  it('takes no token to another host', async () => {
+    const elsewhere = await startTestGoogle();
+    const server = createServer((request, response) => {
+      response.writeHead(307, { location: `${elsewhere.google.stsEndpoint}${request.url ?? ''}` }).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const stsEndpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const credentials = new GoogleCredentialsAdapter({ allowInsecureEndpoints: true, proxy: { noProxy: '*' } });
+    try {
+      const request = impersonation({ ...elsewhere.provider, stsEndpoint }, await elsewhere.cluster.token());
+      await assert.rejects(credentials.accessToken(request, never), {
+        code: 'google-unavailable',
+        message: /answered 307/,
+      });
+      assert.deepEqual(elsewhere.google.requests(), []);
+    } finally {
+      server.close();
+      await Promise.all([credentials.close(), elsewhere.google.close()]);
+    }
+  });
+});
+
 describe('an endpoint', () => {
   const settings = { audience: '', universeDomain: 'googleapis.com' };
 

@@ -151,6 +151,17 @@ describe('an exchange at Google', () => {
     assert.equal(issued.token.split('.').length, 3);
   });
 
+  it('works in another universe, whatever the environment says', async () => {
+    process.env['GOOGLE_CLOUD_UNIVERSE_DOMAIN'] = 'elsewhere.example';
+    try {
+      const provider = { ...google.provider, universeDomain: 'apis-berlin-build0.goog' };
+      const request = impersonation(provider, await google.cluster.token());
+      assert.equal(google.google.whoIs((await credentials.accessToken(request, never)).token)?.kind, 'service-account');
+    } finally {
+      delete process.env['GOOGLE_CLOUD_UNIVERSE_DOMAIN'];
+    }
+  });
+
   it('puts the path of a gateway in front of the API’s own', async () => {
     const { stsEndpoint = '', iamCredentialsEndpoint = '' } = google.provider;
     const provider = {
