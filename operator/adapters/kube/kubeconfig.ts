@@ -51,10 +51,10 @@ function refuseUnusable(config: KubeConfig): void {
   }
 }
 
-/** js-yaml puts the offending lines of the file into its message; only its reason and the line number are safe. */
+/** js-yaml quotes the offending lines of the file in its message; only the line number is safe. */
 function reasonOf(error: unknown): string {
-  const { code, reason, mark } = error as { code?: string; reason?: string; mark?: { line?: number } };
-  if (typeof reason === 'string') return `${reason} (line ${(mark?.line ?? 0) + 1})`;
+  const { code, mark } = error as { code?: string; mark?: { line?: number } };
+  if (mark !== undefined) return `not valid YAML (line ${(mark.line ?? 0) + 1})`;
   return typeof code === 'string' ? code : 'not a kubeconfig';
 }
 
