@@ -8,8 +8,10 @@ export function federationSettings({ spec }: WorkloadIdentityProvider): Federati
   if (spec.type === 'GKE' || spec.provider === undefined) return undefined;
   const { stsEndpoint, iamCredentialsEndpoint } = spec;
   const caBundle = spec.caBundle === undefined ? undefined : decodeBundle(spec.caBundle);
+  const name = `//iam.googleapis.com/${spec.provider}`;
   return {
-    audience: spec.audience ?? `//iam.googleapis.com/${spec.provider}`,
+    audience: spec.audience ?? name,
+    ...(spec.audience !== undefined && { exchangeAudience: name }),
     universeDomain: spec.universeDomain,
     ...(stsEndpoint !== undefined && { stsEndpoint }),
     ...(iamCredentialsEndpoint !== undefined && { iamCredentialsEndpoint }),
