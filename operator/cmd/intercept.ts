@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { nftRules } from '../adapters/nft/kernel-rules.ts';
+import { NftRules } from '../adapters/nft/kernel-rules.ts';
 import type { ContentHash } from '../core/brand.ts';
 import { MetaveilError } from '../core/errors.ts';
 import { proxyPorts, redirectedAddresses, tableOwner } from '../core/names.ts';
@@ -38,7 +38,7 @@ async function main(): Promise<void> {
   await runIntercept({
     settings: { owner: tableOwner, nodeAddresses, metadata: redirectedAddresses, ports: proxyPorts },
     socketPath: join(required('METAVEIL_INTERCEPT_DIR'), interceptSocketName),
-    kernel: nftRules,
+    kernel: new NftRules(),
     probe: targetProbe(nodeAddresses),
     timers,
     hash: (text) => createHash('sha256').update(text).digest('hex') as ContentHash,

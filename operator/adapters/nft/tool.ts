@@ -7,25 +7,30 @@ export type ToolExit =
   | { readonly kind: 'timeout' }
   | { readonly kind: 'too-long' };
 
+export interface ToolSettings {
+  /** Folders to search for programs, as in PATH. */
+  readonly path: string;
+  readonly deadlineMs: number;
+}
+
 export interface ToolRun {
   readonly program: 'nft' | 'conntrack';
   readonly arguments: readonly string[];
-  readonly input?: string;
   /** Bytes of standard output to accept; with 0 it is not read at all. */
   readonly maxOutput: number;
 }
 
 /** nft takes milliseconds; one that does not end waits for a lock that somebody holds. */
-const deadlineMs = 5_000;
+export const defaultToolSettings: ToolSettings = { path: '/usr/sbin:/usr/bin:/sbin:/bin', deadlineMs: 5_000 };
+
 const maxErrorBytes = 4_096;
-const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 
 /** Runs a program to its end. Never throws. */
-export function runTool(run: ToolRun): Promise<ToolExit> {
+export function runTool(run: ToolRun, { path, deadlineMs }: ToolSettings): Promise<ToolExit> {
   return new Promise((resolve) => {
     const child = spawn(run.program, run.arguments, {
-      env: environment,
-      stdio: ['pipe', run.maxOutput === 0 ? 'ignore' : 'pipe', 'pipe'],
+      env: { PATH: path, LC_ALL: 'C' },
+      stdio: ['ignore', run.maxOutput === 0 ? 'ignore' : 'pipe', 'pipe'],
     });
     const stop = (exit: ToolExit): void => {
       clearTimeout(timer);
@@ -47,9 +52,6 @@ export function runTool(run: ToolRun): Promise<ToolExit> {
       clearTimeout(timer);
       resolve({ kind: 'exited', status: status ?? -1, output: textOf(output), errors: textOf(errors) });
     });
-    // A program that does not read its input says so by its status.
-    child.stdin?.on('error', () => undefined);
-    child.stdin?.end(run.input);
   });
 }
 

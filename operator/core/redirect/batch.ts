@@ -1,4 +1,4 @@
-/** Batches for `nft -j -f -`. nft loads a batch as a whole or not at all. */
+/** Batches for `nft -j`. nft loads a batch as a whole or not at all. */
 import type { RedirectPlan } from './plan.ts';
 import { tableName } from './plan.ts';
 import { tableOf } from './table.ts';

@@ -47,7 +47,7 @@ const families = [
 
 const chains = [
   // Before kube-proxy's and iptables' -100: the first chain that translates a connection decides.
-  { name: 'redirect', type: 'nat', hook: 'prerouting', prio: -105, policy: 'accept' },
+  { name: 'divert', type: 'nat', hook: 'prerouting', prio: -105, policy: 'accept' },
   { name: 'enter', type: 'filter', hook: 'input', prio: 0, policy: 'accept' },
   { name: 'bypass', type: 'filter', hook: 'forward', prio: 0, policy: 'accept' },
   { name: 'answer', type: 'filter', hook: 'output', prio: 0, policy: 'accept' },
@@ -57,7 +57,7 @@ type ChainName = (typeof chains)[number]['name'];
 
 /** Everything in the table of this plan. */
 export function tableOf(plan: RedirectPlan): Table {
-  return { sets: sets(plan), chains, rules: [...redirect(plan), ...enter(), ...bypass(), ...answer()] };
+  return { sets: sets(plan), chains, rules: [...divert(plan), ...enter(), ...bypass(), ...answer()] };
 }
 
 function sets(plan: RedirectPlan): readonly NftSet[] {
@@ -77,7 +77,7 @@ function setOfAddresses(name: string, type: NftSet['type'], elem: readonly strin
  * Sends pods' requests to the node's own address. `redirect` would pick the address of the interface, which a pod's
  * veth need not have; a loopback address needs route_localnet. A source that the pod's interface cannot have is spoofed.
  */
-function redirect(plan: RedirectPlan): readonly NftRule[] {
+function divert(plan: RedirectPlan): readonly NftRule[] {
   const perFamily = families.flatMap(({ family, metadata, key }) => {
     const toMetadata = [address(family, 'daddr', metadata), tcpPort('dport', metadataPort)];
     const target = plan.nodeAddresses[key];
@@ -86,7 +86,7 @@ function redirect(plan: RedirectPlan): readonly NftRule[] {
       ...(target === undefined ? [] : [[...toMetadata, dnat(family, target, plan.port)]]),
     ];
   });
-  return rulesOf('redirect', [[isFromLoopback, accept], ...perFamily]);
+  return rulesOf('divert', [[isFromLoopback, accept], ...perFamily]);
 }
 
 /**
