@@ -146,7 +146,8 @@ describe('federationSettings', () => {
       iamCredentialsEndpoint: 'https://iam.example.com',
     };
     const settings = federationSettings(provider({ spec: { ...given, caBundle: btoa(pem) } }));
-    assert.deepEqual(settings, { ...given, caBundle: pem });
+    const exchangeAudience = `//iam.googleapis.com/${poolProvider}`;
+    assert.deepEqual(settings, { ...given, exchangeAudience, caBundle: pem });
   });
 
   it('does not exist for GKE', () => {
