@@ -17,7 +17,7 @@ export type StoreWriter = Pick<ClusterStore, 'replace' | 'upsert' | 'remove'>;
  * Pods that can be someone on a node: scheduled and not finished. A pod that finishes leaves the selection, which
  * arrives as its deletion; finished Jobs by the ten thousand are never transferred.
  */
-export const livePods = 'status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!=';
+const livePods = 'status.phase!=Succeeded,status.phase!=Failed,spec.nodeName!=';
 
 /** One reflection per kind of the cluster store: all that the controller watches, whatever the size of the cluster. */
 export function clusterReflections(store: StoreWriter): readonly Reflection<StoredObject>[] {

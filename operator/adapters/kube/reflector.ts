@@ -206,12 +206,21 @@ export class Reflector<T> {
   #take(event: WatchEvent): Step | undefined {
     if (event.kind === 'error') return this.#stepOf(event.failure);
     if (event.kind === 'garbage') return this.#failed('the server sent something that is not a watch event');
-    if (event.kind === 'changed') this.#project(event.object, (object) => this.#reflection.sink.upsert(object));
-    if (event.kind === 'deleted') this.#reflection.sink.remove(keyOfRaw(event.object));
+    try {
+      this.#apply(event);
+    } catch (error) {
+      // A fault of ours. The version stays, so the event comes again; after a few times everything does.
+      return { kind: 'failed', error: errorOfConnection(`watch ${this.#path}`, error), answered: true };
+    }
     this.#resourceVersion = event.resourceVersion;
     this.#failedWatches = 0;
     this.#backoff.reset();
     return undefined;
+  }
+
+  #apply(event: Exclude<WatchEvent, { readonly kind: 'error' | 'garbage' }>): void {
+    if (event.kind === 'changed') this.#project(event.object, (object) => this.#reflection.sink.upsert(object));
+    if (event.kind === 'deleted') this.#reflection.sink.remove(keyOfRaw(event.object));
   }
 
   #project(raw: RawObject, use: (object: T) => void): void {

@@ -19,6 +19,8 @@ class Scene {
   readonly changes = new Arrivals<string>();
   readonly interruptions = new Arrivals<{ error: MetaveilError; retryInMs: number }>();
   readonly unreadable: string[] = [];
+  /** The sink throws. */
+  broken = false;
   readonly reflector: Reflector<string>;
   readonly #abort = new AbortController();
   readonly #run: Promise<void>;
@@ -45,6 +47,7 @@ class Scene {
             this.changes.push(`replace ${names.join(' ')}`);
           },
           upsert: (name) => {
+            if (this.broken) throw new Error('the sink is broken');
             this.known.add(name);
             this.changes.push(`upsert ${name}`);
           },
@@ -317,6 +320,23 @@ describe('A reflector', () => {
     const error = await scene.resume();
     assert.match(error.message, /ended it at once/);
     await scene.nextWatch();
+  });
+
+  it('reports a sink that throws, and lists anew to put it right', async (t) => {
+    const scene = await Scene.start(t);
+    const watch = await scene.watching('10', [pod('a', '1')]);
+    scene.broken = true;
+    watch.event('ADDED', pod('b', '11'));
+    for (let attempt = 1; attempt < 3; attempt += 1) {
+      assert.match((await scene.resume()).message, /the sink is broken/);
+      const again = await scene.nextWatch();
+      assert.equal(again.query['resourceVersion'], '10', 'what was not taken is asked for again');
+      again.event('ADDED', pod('b', '11'));
+    }
+    await scene.resume();
+    scene.broken = false;
+    (await scene.api.next()).list('20', [pod('a', '1'), pod('b', '11')]);
+    assert.equal(await scene.changes.next(), 'replace a b');
   });
 
   it('names an object it cannot read and keeps what it knew of it', async (t) => {

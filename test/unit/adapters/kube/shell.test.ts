@@ -21,9 +21,11 @@ function reflectionOf(plural: string, seen: string[]): Reflection<string> {
   };
 }
 
+const kubeconfigPath = new URL('kubeconfig.json', import.meta.url).pathname;
+
 function optionsFor(api: ScriptedApi, seen: string[] = []): ShellOptions<string> {
   const reflections = ['pods', 'metadatapolicies'].map((plural) => reflectionOf(plural, seen));
-  return { client: api.client(), reflections, timers: api.timers, random: () => 0, logger, observer };
+  return { client: api.client(), kubeconfigPath, reflections, timers: api.timers, random: () => 0, logger, observer };
 }
 
 /** The process must live on whatever happens. */
@@ -78,10 +80,7 @@ describe("The operator's shell", () => {
       if (before === undefined) delete process.env['KUBECONFIG'];
       else process.env['KUBECONFIG'] = before;
     });
-    const shell = operatorShell({
-      ...optionsFor(api),
-      kubeconfigPath: new URL('kubeconfig.json', import.meta.url).pathname,
-    });
+    const shell = operatorShell(optionsFor(api));
     assert.ok(shell instanceof OperatorShell);
     assert.equal(process.env['KUBECONFIG'], '/nowhere/config', 'the environment is as before');
     assert.throws(
