@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
-import type { AuditFinding, PolicyReference, TraceStep } from '../core/policy/decision.ts';
+import type { AuditFinding } from '../core/policy/decision.ts';
+import { referenceText, traceText } from '../core/policy/trace-text.ts';
 import type { Denial } from '../core/request/denials.ts';
 import type { Workload } from '../core/snapshot/types.ts';
 import type { Clock } from '../core/time.ts';
@@ -83,11 +84,6 @@ export class DenialLog {
   }
 }
 
-/** The steps of an evaluation on one line. */
-export function traceText(trace: readonly TraceStep[]): string {
-  return trace.map(stepText).join(' > ');
-}
-
 function about({ address, workload, method, path }: RequestContext): LogFields {
   const pod =
     workload === undefined
@@ -99,20 +95,4 @@ function about({ address, workload, method, path }: RequestContext): LogFields {
           serviceAccount: workload.serviceAccount.name,
         };
   return { source: address, method, path, ...pod };
-}
-
-function stepText(step: TraceStep): string {
-  const parts: string[] = [step.step];
-  if ('profile' in step) parts.push(step.profile);
-  if ('from' in step) parts.push(referenceText(step.from));
-  if ('by' in step) parts.push(step.by === 'profile' ? step.by : referenceText(step.by));
-  if ('policy' in step) parts.push(referenceText(step.policy));
-  if ('pattern' in step) parts.push(step.pattern);
-  if ('row' in step) parts.push(step.row);
-  return parts.join(' ');
-}
-
-function referenceText(policy: PolicyReference | 'MetadataProxy'): string {
-  if (policy === 'MetadataProxy') return policy;
-  return [policy.kind, policy.namespace, policy.name].filter((part) => part !== '').join('/');
 }
