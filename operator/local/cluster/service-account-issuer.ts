@@ -68,7 +68,7 @@ export class ServiceAccountIssuer implements ServiceAccountTokens, TokenReviewer
       .setProtectedHeader({ alg: 'RS256', kid: keyId })
       .setIssuer(localIssuer)
       .setSubject(`system:serviceaccount:${request.namespace}:${request.serviceAccount.name}`)
-      .setAudience(request.audience)
+      .setAudience([request.audience])
       .setIssuedAt(now)
       .setNotBefore(now)
       .setExpirationTime(expiresAt)
