@@ -2,55 +2,55 @@
  * `intercept`: owns the kernel rules of a node. The second container of the proxy's pod, with NET_ADMIN and nothing else.
  *
  * METAVEIL_INTERCEPT_DIR: directory of the proxy's unix socket. METAVEIL_HOST_IP: the node's addresses, separated by
- * commas, at most one per family.
+ * commas; the first of each family counts.
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { NftRules } from '../adapters/nft/kernel-rules.ts';
-import type { ContentHash } from '../core/brand.ts';
 import { MetaveilError } from '../core/errors.ts';
 import { proxyPorts, redirectedAddresses, tableOwner } from '../core/names.ts';
 import { interceptSocketName } from '../core/redirect/messages.ts';
 import { parseNodeAddresses } from '../intercept/node-addresses.ts';
 import { runIntercept } from '../intercept/run.ts';
 import { targetProbe } from '../intercept/target-probe.ts';
-import type { Timers } from '../core/time.ts';
-import { createLogger } from '../telemetry/log.ts';
+import { createLogger, describeError, type Logger } from '../telemetry/log.ts';
+import { sha256, systemTimers } from './system.ts';
 
-const timers: Timers = {
-  now: () => Date.now(),
-  after: (delayMs, task) => {
-    const timer = setTimeout(task, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
+type Environment = Readonly<Record<string, string | undefined>>;
 
-function required(name: string): string {
-  const value = process.env[name];
-  if (value === undefined || value === '') throw new MetaveilError('invalid-configuration', `${name} is not set`);
-  return value;
+/** Runs until SIGTERM or SIGINT and the proxy's last word. Resolves with the exit status; there are no flags. */
+export async function main(argv: readonly string[], env: Environment): Promise<number> {
+  const logger = createLogger({ component: 'intercept' });
+  try {
+    if (argv.length > 0) throw new MetaveilError('invalid-configuration', 'intercept takes no arguments');
+    await run(env, logger);
+    return 0;
+  } catch (error) {
+    logger.error('intercept-stopped', { error: describeError(error) });
+    return 1;
+  }
 }
 
-async function main(): Promise<void> {
+async function run(env: Environment, logger: Logger): Promise<void> {
+  const nodeAddresses = parseNodeAddresses(required(env, 'METAVEIL_HOST_IP'));
+  const socketPath = join(required(env, 'METAVEIL_INTERCEPT_DIR'), interceptSocketName);
   const ended = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => ended.abort());
-  const nodeAddresses = parseNodeAddresses(required('METAVEIL_HOST_IP'));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.abort());
   await runIntercept({
     settings: { owner: tableOwner, nodeAddresses, metadata: redirectedAddresses, ports: proxyPorts },
-    socketPath: join(required('METAVEIL_INTERCEPT_DIR'), interceptSocketName),
+    socketPath,
     kernel: new NftRules(),
     probe: targetProbe(nodeAddresses),
-    timers,
-    hash: (text) => createHash('sha256').update(text).digest('hex') as ContentHash,
-    logger: createLogger({ component: 'intercept' }),
+    timers: systemTimers,
+    hash: sha256,
+    logger,
     ended: ended.signal,
   });
 }
 
-try {
-  await main();
-} catch (error) {
-  if (!(error instanceof MetaveilError)) throw error;
-  process.stderr.write(`intercept: ${error.message}\n`);
-  process.exitCode = 1;
+function required(env: Environment, name: string): string {
+  const value = env[name];
+  if (value === undefined || value === '') throw new MetaveilError('invalid-configuration', `${name} is not set`);
+  return value;
 }
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2), process.env);

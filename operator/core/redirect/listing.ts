@@ -19,17 +19,27 @@ export const maxListingLength = 262_144;
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** `text` is all that nft printed for the one table. */
+/** `text` is all that nft printed for the one table. Never throws. */
 export function readListing(text: string): Listing {
   if (text.length > maxListingLength) return { kind: 'unreadable', reason: 'the listing is too long' };
-  const objects = objectsOf(text);
-  const handle = objects === undefined ? undefined : tableHandle(objects);
-  if (objects === undefined || handle === undefined) {
-    return { kind: 'unreadable', reason: 'the listing is not in the form of libnftables-json' };
+  const table = readTable(text);
+  return table === undefined
+    ? { kind: 'unreadable', reason: 'the listing is not in the form of libnftables-json' }
+    : { kind: 'table', table };
+}
+
+/** Undefined also for JSON that is nested too deep to be written again. */
+function readTable(text: string): ListedTable | undefined {
+  try {
+    const objects = objectsOf(JSON.parse(text));
+    const handle = tableHandle(objects);
+    if (handle === undefined) return undefined;
+    const marker = markerOf(objects);
+    const content = objects.filter((object) => !('metainfo' in object || 'table' in object));
+    return { handle, content: sortedText(content.map(normalised)), ...(marker !== undefined && { marker }) };
+  } catch {
+    return undefined;
   }
-  const marker = markerOf(objects);
-  const content = sortedText(objects.filter((object) => !('metainfo' in object || 'table' in object)).map(normalised));
-  return { kind: 'table', table: { handle, content, ...(marker !== undefined && { marker }) } };
 }
 
 /** The text of a table for comparisons with a listing. */
@@ -42,14 +52,9 @@ export function contentText({ sets, chains, rules }: Table): string {
   return sortedText(objects.map(normalised));
 }
 
-function objectsOf(text: string): readonly Fields[] | undefined {
-  try {
-    const document: unknown = JSON.parse(text);
-    const objects = isFields(document) ? document['nftables'] : undefined;
-    return Array.isArray(objects) && objects.every(isFields) ? objects : undefined;
-  } catch {
-    return undefined;
-  }
+function objectsOf(document: unknown): readonly Fields[] {
+  const objects = isFields(document) ? document['nftables'] : undefined;
+  return Array.isArray(objects) && objects.every(isFields) ? objects : [];
 }
 
 function tableHandle(objects: readonly Fields[]): number | undefined {
