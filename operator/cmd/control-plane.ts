@@ -25,6 +25,7 @@ import { controllerService } from '../core/names.ts';
 import { compilePolicy } from '../core/policy/compile.ts';
 import { NodeSnapshotBuilder } from '../core/snapshot/builder.ts';
 import { LastGoodPolicies } from '../core/snapshot/policies.ts';
+import type { EffectivePolicyOf } from '../core/snapshot/policies.ts';
 import { Certificates } from '../nodeapi/server/certificates.ts';
 import type { AuthorityStore, TrustBundle } from '../nodeapi/server/certificates.ts';
 import type { GoogleCredentials, Leadership, ServiceAccountTokens, TokenReviewer } from '../nodeapi/server/ports.ts';
@@ -61,6 +62,7 @@ export class ControlPlane {
   readonly #parts: ControlPlaneParts;
   readonly #snapshots: NodeSnapshotBuilder;
   readonly #instances: Instances;
+  readonly #effective: EffectivePolicyOf;
   readonly #certificates: Certificates;
   readonly #acceptances = new Acceptances();
   readonly server: NodeApiServer;
@@ -75,8 +77,13 @@ export class ControlPlane {
     const rules = { ownNamespace: installation.namespace, allowInsecureEndpoints };
     const policies = new LastGoodPolicies(compilePolicy);
     policies.follow(store);
-    const effective = policies.effective.bind(policies);
-    this.#snapshots = new NodeSnapshotBuilder(store, { rules, effective, hash: sha256, soon: setImmediate });
+    this.#effective = policies.effective.bind(policies);
+    this.#snapshots = new NodeSnapshotBuilder(store, {
+      rules,
+      effective: this.#effective,
+      hash: sha256,
+      soon: setImmediate,
+    });
     const pods = new ClusterProxyPods(store, { ownNamespace: installation.namespace, hash: sha256 });
     this.#instances = new Instances({ pods, gates: parts.gates });
     this.#certificates = new Certificates({
@@ -156,6 +163,7 @@ export class ControlPlane {
       cluster,
       rules,
       programming: this.server.programming,
+      effective: this.#effective,
       acceptances: this.#acceptances,
       timers: systemTimers,
       clock: systemTimers,

@@ -60,9 +60,9 @@ export interface ObjectWriter {
   applyUnforced(object: AppliedObject): Promise<UnforcedApply>;
   /** Deletes only the object with that uid; one that is gone already is fine. */
   delete(ref: ObjectRef, uid: string): Promise<void>;
-  /** All objects of a type that carry every one of `labels`, in all namespaces. */
+  /** All objects of a type that carry every one of `labels`, in one namespace or in all. */
   listOwned(
-    type: { readonly apiVersion: string; readonly kind: string },
+    type: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string },
     labels: Readonly<Record<string, string>>,
   ): Promise<readonly OwnedObject[]>;
   /** Server-side apply of the whole status of one of our kinds; an object that is gone is fine. */

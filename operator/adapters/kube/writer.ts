@@ -55,7 +55,7 @@ export class KubeWriter implements ObjectWriter {
   }
 
   async listOwned(
-    type: { readonly apiVersion: string; readonly kind: string },
+    { namespace, ...type }: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string },
     labels: Readonly<Record<string, string>>,
   ): Promise<readonly OwnedObject[]> {
     const found = await this.#options.discovery.find(type.apiVersion, type.kind);
@@ -64,7 +64,11 @@ export class KubeWriter implements ObjectWriter {
     const labelSelector = Object.entries(labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(',');
-    const request = { path: collectionPath(found), query: { labelSelector }, signal: new AbortController().signal };
+    const request = {
+      path: collectionPath(found, namespace),
+      query: { labelSelector },
+      signal: new AbortController().signal,
+    };
     const outcome = await listPages(this.#options.client.transport, request, (page) => {
       for (const raw of page) owned.push(...ownedObject(raw, type));
     });

@@ -3,14 +3,15 @@ import type { MetadataPolicyStatus } from '../../api/v1/index.ts';
 import type { Hash } from '../../core/brand.ts';
 import { keyOf, splitKey } from '../../core/cluster/kinds.ts';
 import type { ClusterView } from '../../core/cluster/store.ts';
-import type { AnyPolicy } from '../../core/snapshot/policies.ts';
+import type { AnyPolicy, EffectivePolicyOf } from '../../core/snapshot/policies.ts';
 import type { Timers } from '../../core/time.ts';
-import type { EventRecorder, ObjectRef, ObjectWriter, Programming } from '../ports.ts';
+import { attemptAll } from '../attempts.ts';
+import type { EventRecorder, ObjectRef, ObjectWriter, OwnedObject, Programming } from '../ports.ts';
 import type { ReconcileResult } from '../queue.ts';
 import type { ControllerDefinition } from '../runtime.ts';
 import { WrittenStatuses } from '../status-writes.ts';
 import { egressKinds, egressLabels, kindLabels, ownerOf } from './egress-objects.ts';
-import { blockedInCluster, gatherPolicy, isOurs } from './gather.ts';
+import { gatherPolicy, isOurs } from './gather.ts';
 import { carries, planPolicy, planRemoval, planSweep } from './plan.ts';
 import type { Deletion, ExistingEgress } from './plan.ts';
 import type { NetworkPolicyDiscovery, NetworkPolicyKinds } from './ports.ts';
@@ -22,11 +23,14 @@ export interface PolicyControllerOptions {
   readonly writer: ObjectWriter;
   readonly events: EventRecorder;
   readonly programming: Programming;
+  readonly effective: EffectivePolicyOf;
   readonly discovery: NetworkPolicyDiscovery;
   readonly timers: Timers;
   readonly hash: Hash;
   readonly ownNamespace: string;
 }
+
+type Labels = Readonly<Record<string, string>>;
 
 /** The one key that is no policy: looks for what policies left behind that nobody knows any more. */
 const sweepKey = '*';
@@ -59,19 +63,18 @@ class PolicyController {
   }
 
   async #keep(key: string, policy: AnyPolicy, kinds: NetworkPolicyKinds): Promise<ReconcileResult> {
-    const { cluster, timers, hash, writer, events } = this.#options;
+    const { timers, hash, writer, events } = this.#options;
     const now = timers.now();
     const plan = planPolicy({
       situation: gatherPolicy(policy, kinds, this.#options),
       existing: await this.#existing(egressLabels(ownerOf(policy), hash), kinds),
-      blocked: blockedInCluster(cluster),
       previous: this.#written.previous(key, policy, now),
       lastWriteAt: this.#written.lastWriteAt(key),
       now,
       hash,
     });
     await this.#delete(plan.deletions);
-    for (const object of plan.applications) await writer.apply(object);
+    await attemptAll(plan.applications, (object) => writer.apply(object));
     for (const status of plan.status.statuses) {
       await writer.updateStatus(refOf(policy), status);
       this.#written.remember(key, policy, { status, at: now });
@@ -83,7 +86,7 @@ class PolicyController {
 
   async #remove(key: string, kinds: NetworkPolicyKinds): Promise<ReconcileResult> {
     const { kind, hash } = this.#options;
-    await this.#delete(planRemoval(await this.#existing(egressLabels({ kind, ...splitKey(key) }, hash), kinds)));
+    await this.#delete(planRemoval(await this.#listed(egressLabels({ kind, ...splitKey(key) }, hash), kinds)));
     this.#written.forget(key);
     return {};
   }
@@ -92,25 +95,30 @@ class PolicyController {
     const { cluster, kind, hash } = this.#options;
     const policies: readonly AnyPolicy[] = cluster.list(kind);
     const owners = policies.map((policy) => egressLabels(ownerOf(policy), hash));
-    await this.#delete(planSweep(await this.#existing(kindLabels(kind), kinds), owners));
+    await this.#delete(planSweep(await this.#listed(kindLabels(kind), kinds), owners));
     return {};
   }
 
-  async #existing(
-    labels: Readonly<Record<string, string>>,
-    { denyKinds }: NetworkPolicyKinds,
-  ): Promise<ExistingEgress> {
-    const networkPolicies = this.#options.cluster
+  async #existing(labels: Labels, kinds: NetworkPolicyKinds): Promise<ExistingEgress> {
+    const ours = this.#options.cluster
       .list('NetworkPolicy')
       .filter((each) => isOurs(each) && carries(each.labels, labels));
-    const listed = denyKinds.map((kind) =>
-      this.#options.writer.listOwned({ apiVersion: egressKinds[kind], kind }, labels),
-    );
-    return { networkPolicies, denials: (await Promise.all(listed)).flat() };
+    return { networkPolicies: ours, denials: await this.#list(kinds.denyKinds, labels) };
+  }
+
+  /** Asks the API server: what was written a moment ago is not in the store yet, and nobody would look again. */
+  async #listed(labels: Labels, { denyKinds }: NetworkPolicyKinds): Promise<readonly OwnedObject[]> {
+    return this.#list(['NetworkPolicy', ...denyKinds], labels);
+  }
+
+  async #list(kinds: readonly (keyof typeof egressKinds)[], labels: Labels): Promise<readonly OwnedObject[]> {
+    const { writer } = this.#options;
+    const listed = kinds.map((kind) => writer.listOwned({ apiVersion: egressKinds[kind], kind }, labels));
+    return (await Promise.all(listed)).flat();
   }
 
   async #delete(deletions: readonly Deletion[]): Promise<void> {
-    for (const { ref, uid } of deletions) await this.#options.writer.delete(ref, uid);
+    await attemptAll(deletions, ({ ref, uid }) => this.#options.writer.delete(ref, uid));
   }
 }
 

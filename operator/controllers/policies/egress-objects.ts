@@ -53,10 +53,10 @@ export function ownerOf({ kind, metadata }: AnyPolicy): EgressOwner {
 
 /** Everything the plan asks for, named after its policy and content so that a change never edits in place what still holds. */
 export function egressObjects(plan: EgressPlan, context: EgressObjectContext): readonly AppliedObject[] {
-  const networkPolicies = plan.networkPolicies.map(({ namespace, pods }) => networkPolicy(namespace, pods, context));
-  const denials = plan.denials.map(({ kind, scope }) => denial(kind, scope, context));
-  const tier = plan.denials.some(({ kind }) => kind === 'GlobalNetworkPolicy') ? [calicoTierObject] : [];
-  return [...tier, ...networkPolicies, ...denials];
+  return [
+    ...plan.networkPolicies.map(({ namespace, pods }) => networkPolicy(namespace, pods, context)),
+    ...plan.denials.map(({ kind, scope }) => denial(kind, scope, context)),
+  ];
 }
 
 function networkPolicy(namespace: string, pods: Selection, context: EgressObjectContext): AppliedObject {
@@ -106,22 +106,31 @@ const denialSpecs: Readonly<Record<DenyKind, DenialSpec>> = {
   GlobalNetworkPolicy: calicoSpec,
 };
 
-/** `Pass` leaves the openings to whatever else applies, so they are not opened against another policy. */
+/** Denies the ports around the openings: a `Pass` for them would also pass by other policies of the tier that deny them. */
 function clusterNetworkPolicySpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Record<string, unknown>> {
-  const openings = blocked.openings.map(({ address, ports }, index) => ({
-    name: `services-${index}`,
-    action: 'Pass',
-    to: [{ networks: [`${address}/32`] }],
-    protocols: ports.map(({ protocol, port }) => ({
-      [protocol.toLowerCase()]: { destinationPort: { number: port } },
-    })),
+  const closed = networks(blocked).filter((network) => !blocked.openings.some((each) => networkOf(each) === network));
+  const whole = closed.length === 0 ? [] : [{ name: 'metadata', action: 'Deny', to: [{ networks: closed }] }];
+  const around = blocked.openings.map((opening, index) => ({
+    name: `metadata-around-services-${index}`,
+    action: 'Deny',
+    to: [{ networks: [networkOf(opening)] }],
+    protocols: closedPorts([opening]).map(protocolMatch),
   }));
   return {
     tier: 'Admin',
     priority: 100,
     subject: { pods: { namespaceSelector: selectorOf(scope.namespaces), podSelector: selectorOf(scope.pods) } },
-    egress: [...openings, { name: 'metadata', action: 'Deny', to: [{ networks: networks(blocked) }] }],
+    egress: [...whole, ...around],
   };
+}
+
+function protocolMatch({ protocol, port, endPort }: PortRange): Readonly<Record<string, unknown>> {
+  const destinationPort = port === endPort ? { number: port } : { range: { start: port, end: endPort } };
+  return { [protocol.toLowerCase()]: { destinationPort } };
+}
+
+function networkOf({ address }: Opening): string {
+  return `${address}/32`;
 }
 
 function networks(blocked: BlockedAddresses): readonly string[] {
@@ -142,7 +151,11 @@ function ciliumSpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Rec
         toCIDR: networks(blocked),
         toPorts: [
           {
-            ports: closedPorts(blocked).map(({ protocol, port, endPort }) => ({ protocol, port: `${port}`, endPort })),
+            ports: closedPorts(blocked.openings).map(({ protocol, port, endPort }) => ({
+              protocol,
+              port: `${port}`,
+              endPort,
+            })),
           },
         ],
       },
@@ -156,8 +169,8 @@ interface PortRange {
   readonly endPort: number;
 }
 
-/** Cilium's deny has no exceptions, so it names the ports around the openings. */
-function closedPorts({ openings }: BlockedAddresses): readonly PortRange[] {
+/** A deny has no exceptions, so it names the ports around the openings. */
+function closedPorts(openings: readonly Opening[]): readonly PortRange[] {
   return (['TCP', 'UDP'] as const).flatMap((protocol) => {
     const open = [...new Set(openings.flatMap((opening) => openPorts(opening, protocol)))].sort((a, b) => a - b);
     const starts = [1, ...open.map((port) => port + 1)];
@@ -215,8 +228,8 @@ function calicoSelector(selection: Selection): string {
     .join(' && ');
 }
 
-/** Evaluated before the default tier; whatever our rules do not deny goes on to the others. */
-const calicoTierObject: AppliedObject = {
+/** Evaluated before the default tier; whatever our rules do not deny goes on to the others. Shared by all policies. */
+export const calicoTierObject: AppliedObject = {
   apiVersion: egressKinds.GlobalNetworkPolicy,
   kind: 'Tier',
   metadata: { name: calicoTier, labels: { [ownedLabels.managedBy]: fieldManager } },

@@ -13,8 +13,8 @@ import { compilePolicy } from '../../core/policy/compile.ts';
 import type { CompilationOutcome } from '../../core/policy/compile.ts';
 import { owningProxy } from '../../core/snapshot/ownership.ts';
 import { namespaceLabels, selectsPod } from '../../core/snapshot/policies.ts';
-import type { AnyPolicy } from '../../core/snapshot/policies.ts';
-import { platformOf } from '../../core/snapshot/settings.ts';
+import type { AnyPolicy, EffectivePolicyOf } from '../../core/snapshot/policies.ts';
+import { platformOf, platformOfNode } from '../../core/snapshot/settings.ts';
 import type { Platform } from '../../core/snapshot/types.ts';
 import type { Programming, ProgrammingState } from '../ports.ts';
 import type { NetworkPolicyKinds } from './ports.ts';
@@ -22,28 +22,42 @@ import type { NetworkPolicyKinds } from './ports.ts';
 export interface PolicyContext {
   readonly cluster: ClusterView;
   readonly programming: Programming;
+  readonly effective: EffectivePolicyOf;
   readonly ownNamespace: string;
 }
 
 export interface PolicySituation {
   readonly policy: AnyPolicy;
   readonly compilation: CompilationOutcome;
+  /** The last version that compiled: a policy is rejected whole, its selectors too. Undefined if none ever did. */
+  readonly inForce: AnyPolicy | undefined;
   readonly programming: ProgrammingState;
-  /** Live pods the policy selects. */
+  /** Live pods that the version in force selects. */
   readonly workloads: number;
-  /** Undefined unless the policy denies direct egress. */
+  /** Undefined unless the version in force denies direct egress. */
   readonly egress: EgressQuestion | undefined;
 }
 
 export function gatherPolicy(policy: AnyPolicy, kinds: NetworkPolicyKinds, context: PolicyContext): PolicySituation {
   const uid = (policy.metadata.uid ?? '') as PolicyUid;
+  const inForce = context.effective(policy)?.object;
   return {
     policy,
     compilation: compilePolicy(policy),
+    inForce,
     programming: context.programming.programming(uid, policy.metadata.generation ?? 0),
-    workloads: podsInScope(policy, context).filter((pod) => selectsPod(policy, pod, context.cluster)).length,
-    egress: policy.spec.directEgress === 'Deny' ? egressQuestion(policy, kinds, context) : undefined,
+    workloads: inForce === undefined ? 0 : selectedPods(inForce, context).length,
+    egress: inForce !== undefined && asks(inForce, 'Deny') ? egressQuestion(inForce, kinds, context) : undefined,
   };
+}
+
+/** Audit only records: it neither blocks nor excepts anything. */
+function asks({ spec }: AnyPolicy, directEgress: 'Deny' | 'Allow'): boolean {
+  return spec.mode === 'Enforce' && spec.directEgress === directEgress;
+}
+
+function selectedPods(policy: AnyPolicy, context: PolicyContext): readonly Pod[] {
+  return podsInScope(policy, context).filter((pod) => selectsPod(policy, pod, context.cluster));
 }
 
 function podsInScope(policy: AnyPolicy, { cluster, ownNamespace }: PolicyContext): readonly Pod[] {
@@ -54,7 +68,11 @@ function podsInScope(policy: AnyPolicy, { cluster, ownNamespace }: PolicyContext
 
 function egressQuestion(policy: AnyPolicy, kinds: NetworkPolicyKinds, context: PolicyContext): EgressQuestion {
   const { cluster, ownNamespace } = context;
-  const exceptions = cluster.clusterPolicies().filter(({ spec }) => spec.directEgress === 'Allow');
+  const exceptions = cluster
+    .clusterPolicies()
+    .map((each) => context.effective(each)?.object)
+    .filter((each) => each !== undefined)
+    .filter((each) => asks(each, 'Allow'));
   const preferred = denyPreference.find((kind) => kinds.denyKinds.includes(kind));
   return {
     scope: scopeOf(policy, ownNamespace),
@@ -83,8 +101,11 @@ function scopeOf(policy: AnyPolicy, ownNamespace: string): EgressScope {
 }
 
 function namespaceSelection(policy: AnyPolicy, ownNamespace: string): Selection {
-  if (policy.kind === 'MetadataPolicy') return [named('In', policy.metadata.namespace ?? '')];
-  return [...selectionOf(policy.spec.namespaceSelector), named('NotIn', ownNamespace)];
+  const asked =
+    policy.kind === 'MetadataPolicy'
+      ? [named('In', policy.metadata.namespace ?? '')]
+      : selectionOf(policy.spec.namespaceSelector);
+  return [...asked, named('NotIn', ownNamespace)];
 }
 
 function named(operator: Requirement['operator'], namespace: string): Requirement {
@@ -92,7 +113,7 @@ function named(operator: Requirement['operator'], namespace: string): Requiremen
 }
 
 function namespacesInScope(policy: AnyPolicy, { cluster, ownNamespace }: PolicyContext): readonly Namespace[] {
-  const all = cluster.namespaces().filter(({ name }) => name !== ownNamespace);
+  const all = cluster.namespaces().filter(({ name, deleting }) => name !== ownNamespace && deleting !== true);
   return policy.kind === 'MetadataPolicy' ? all.filter(({ name }) => name === policy.metadata.namespace) : all;
 }
 
@@ -111,11 +132,14 @@ export function isOurs({ labels }: NetworkPolicy): boolean {
   return labels[ownedLabels.managedBy] === fieldManager && labels[ownedLabels.ownerKind] !== undefined;
 }
 
-/** What has to be blocked on the platforms that the cluster's nodes run on; GCE's where no node says. */
-export function blockedInCluster(cluster: ClusterView): BlockedAddresses {
-  const platforms = cluster.nodes().flatMap((node): Platform[] => {
+/**
+ * What has to be blocked on the platforms of the cluster's nodes: those the MetadataProxies say, and those the nodes
+ * say themselves. GCE's where there is no node yet.
+ */
+function blockedInCluster(cluster: ClusterView): BlockedAddresses {
+  const platforms = cluster.nodes().flatMap((node): readonly Platform[] => {
     const proxy = owningProxy(node, cluster.proxies());
-    return proxy === undefined ? [] : [platformOf(proxy, node)];
+    return [platformOfNode(node), ...(proxy === undefined ? [] : [platformOf(proxy, node)])];
   });
   return blockedAddresses(new Set(platforms.length === 0 ? ['None'] : platforms));
 }

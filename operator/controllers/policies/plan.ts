@@ -1,9 +1,8 @@
 /** From a situation to what is to be done about a policy: pure, and empty when nothing changed. */
-import type { MetadataPolicyStatus } from '../../api/v1/index.ts';
+import type { MetadataPolicyStatus, Reason } from '../../api/v1/index.ts';
 import type { Hash } from '../../core/brand.ts';
 import { sameValue } from '../../core/cluster/equal.ts';
 import type { NetworkPolicy } from '../../core/cluster/objects.ts';
-import type { BlockedAddresses } from '../../core/egress/addresses.ts';
 import { planEgress } from '../../core/egress/plan.ts';
 import type { EgressPlan, EgressReason } from '../../core/egress/plan.ts';
 import type { AnyPolicy } from '../../core/snapshot/policies.ts';
@@ -12,7 +11,7 @@ import type { Aspect } from '../conditions.ts';
 import type { AppliedObject, ObjectRef, OwnedObject } from '../ports.ts';
 import { nodesOf, planStatus, programmedAspect } from '../status-plan.ts';
 import type { StatusPlan } from '../status-plan.ts';
-import { egressKinds, egressObjects } from './egress-objects.ts';
+import { calicoTierObject, egressKinds, egressObjects } from './egress-objects.ts';
 import type { PolicySituation } from './gather.ts';
 
 export interface Deletion {
@@ -36,7 +35,6 @@ export interface ExistingEgress {
 export interface PolicyPlanInput {
   readonly situation: PolicySituation;
   readonly existing: ExistingEgress;
-  readonly blocked: BlockedAddresses;
   readonly previous: MetadataPolicyStatus | undefined;
   readonly now: number;
   readonly lastWriteAt: number | undefined;
@@ -44,12 +42,12 @@ export interface PolicyPlanInput {
 }
 
 export function planPolicy(input: PolicyPlanInput): PolicyPlan {
-  const { situation, existing, blocked, hash } = input;
+  const { situation, existing, hash } = input;
   const egress = egressPlanOf(situation);
-  const desired = egressObjects(egress, { policy: situation.policy, blocked, hash });
+  const desired = desiredObjects(situation, egress, hash);
   return {
     deletions: deletionsOf(existing, desired),
-    applications: desired.filter((object) => !isInPlace(object, existing)),
+    applications: withTier(desired.filter((object) => !isInPlace(object, existing))),
     status: planStatus(input.previous, statusOf(input, egress), {
       generation: generationOf(situation.policy),
       now: input.now,
@@ -59,21 +57,16 @@ export function planPolicy(input: PolicyPlanInput): PolicyPlan {
 }
 
 /** All that is left to do for a policy that is gone. */
-export function planRemoval(existing: ExistingEgress): readonly Deletion[] {
-  return deletionsOf(existing, []);
+export function planRemoval(owned: readonly OwnedObject[]): readonly Deletion[] {
+  return owned.map(({ ref }) => ({ ref, uid: ref.uid }));
 }
 
 /** What policies left behind that were deleted while no controller ran; `owners` are the labels of those that exist. */
 export function planSweep(
-  existing: ExistingEgress,
+  owned: readonly OwnedObject[],
   owners: readonly Readonly<Record<string, string>>[],
 ): readonly Deletion[] {
-  const isOrphan = ({ labels }: { readonly labels: Readonly<Record<string, string>> }) =>
-    !owners.some((owner) => carries(labels, owner));
-  return planRemoval({
-    networkPolicies: existing.networkPolicies.filter(isOrphan),
-    denials: existing.denials.filter(isOrphan),
-  });
+  return planRemoval(owned.filter(({ labels }) => !owners.some((owner) => carries(labels, owner))));
 }
 
 /** Whether an object with `labels` has all of `wanted`. */
@@ -81,10 +74,20 @@ export function carries(labels: Readonly<Record<string, string>>, wanted: Readon
   return Object.entries(wanted).every(([key, value]) => labels[key] === value);
 }
 
-const noEgress: EgressPlan = { reason: 'NothingSelected', message: '', networkPolicies: [], denials: [] };
+/** Undefined for a policy that asks for no block. */
+function egressPlanOf({ egress }: PolicySituation): EgressPlan | undefined {
+  return egress && planEgress(egress);
+}
 
-function egressPlanOf({ egress }: PolicySituation): EgressPlan {
-  return egress === undefined ? noEgress : planEgress(egress);
+function desiredObjects({ policy, egress }: PolicySituation, plan: EgressPlan | undefined, hash: Hash) {
+  return egress === undefined || plan === undefined
+    ? []
+    : egressObjects(plan, { policy, blocked: egress.blocked, hash });
+}
+
+/** Calico refuses a policy whose tier does not exist. */
+function withTier(objects: readonly AppliedObject[]): readonly AppliedObject[] {
+  return objects.some(({ kind }) => kind === 'GlobalNetworkPolicy') ? [calicoTierObject, ...objects] : objects;
 }
 
 function deletionsOf(existing: ExistingEgress, desired: readonly AppliedObject[]): readonly Deletion[] {
@@ -93,28 +96,42 @@ function deletionsOf(existing: ExistingEgress, desired: readonly AppliedObject[]
     ref: { apiVersion: egressKinds.NetworkPolicy, kind: 'NetworkPolicy', namespace, name },
     uid,
   }));
-  const denials = existing.denials.map(({ ref }) => ({ ref, uid: ref.uid }));
-  return [...networkPolicies, ...denials].filter(({ ref }) => !wanted.has(identity(ref.kind, ref.namespace, ref.name)));
+  return [...networkPolicies, ...planRemoval(existing.denials)].filter(
+    ({ ref }) => !wanted.has(identity(ref.kind, ref.namespace, ref.name)),
+  );
 }
 
 function identity(kind: string, namespace: string | undefined, name: string): string {
   return `${kind}/${namespace ?? ''}/${name}`;
 }
 
-/** Only NetworkPolicies are in the store; the rare cluster-level kinds are applied again, which changes nothing. */
-function isInPlace(object: AppliedObject, { networkPolicies }: ExistingEgress): boolean {
-  const present = networkPolicies.find(
-    ({ namespace, name }) => namespace === object.metadata.namespace && name === object.metadata.name,
-  );
-  if (present === undefined || object.kind !== 'NetworkPolicy') return false;
-  const { podSelector, policyTypes, egress } = present;
-  return sameValue({ podSelector, policyTypes, egress }, object['spec']);
+function isInPlace(object: AppliedObject, existing: ExistingEgress): boolean {
+  const present = specInPlace(object, existing);
+  return present !== undefined && sameValue(withoutEmptyLists(present), withoutEmptyLists(object['spec']));
 }
 
-function statusOf({ situation, previous, now }: PolicyPlanInput, egress: EgressPlan): MetadataPolicyStatus {
+function specInPlace({ kind, metadata }: AppliedObject, { networkPolicies, denials }: ExistingEgress): unknown {
+  if (kind !== 'NetworkPolicy') {
+    return denials.find(({ ref }) => ref.kind === kind && ref.name === metadata.name)?.object['spec'];
+  }
+  const present = networkPolicies.find(
+    ({ namespace, name }) => namespace === metadata.namespace && name === metadata.name,
+  );
+  return present && { podSelector: present.podSelector, policyTypes: present.policyTypes, egress: present.egress };
+}
+
+/** The API server leaves empty lists out and our projection fills them in: in these specs they say the same. */
+function withoutEmptyLists(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutEmptyLists);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([, each]) => !(Array.isArray(each) && each.length === 0));
+  return Object.fromEntries(entries.map(([key, each]) => [key, withoutEmptyLists(each)]));
+}
+
+function statusOf({ situation, previous, now }: PolicyPlanInput, egress: EgressPlan | undefined): MetadataPolicyStatus {
   const { policy, programming, workloads } = situation;
-  const parts = [acceptedAspect(situation), programmedOf(situation), directEgressAspect(policy, egress)];
-  const ready = readyFrom(parts, ({ status, reason }) => status === 'True' || reason === 'Unmanaged');
+  const parts = [acceptedAspect(situation), programmedOf(situation), directEgressAspect(situation, egress)];
+  const ready = readyFrom(parts, ({ status, reason }) => status === 'True' || asked.has(reason));
   const context = { previous: previous?.conditions, generation: generationOf(policy), now };
   return {
     ...previous,
@@ -129,14 +146,19 @@ function generationOf({ metadata }: AnyPolicy): number {
   return metadata.generation ?? 0;
 }
 
-function acceptedAspect({ compilation }: PolicySituation): Aspect {
+/** A status has room for some of the errors of 128 patterns. */
+const mostErrors = 5;
+
+function acceptedAspect({ compilation, inForce }: PolicySituation): Aspect {
   if (compilation.kind === 'compiled') {
     return { type: 'Accepted', status: 'True', reason: 'Accepted', message: 'The policy compiles.' };
   }
   const errors = compilation.errors.map(
     ({ field, position, message }) => `${field}, character ${position + 1}: ${message}`,
   );
-  const message = `${errors.join('; ')}. The last good version keeps working.`;
+  const more = errors.length > mostErrors ? `; and ${errors.length - mostErrors} more` : '';
+  const rest = inForce === undefined ? 'Nothing of it is in effect.' : 'The last good version keeps working.';
+  const message = `${errors.slice(0, mostErrors).join('; ')}${more}. ${rest}`;
   return { type: 'Accepted', status: 'False', reason: 'InvalidPolicy', message };
 }
 
@@ -151,24 +173,24 @@ function programmedOf({ compilation, programming }: PolicySituation): Aspect {
 /** `True` where nothing of what the policy selects can get past the proxy. */
 const blockedReasons: ReadonlySet<EgressReason> = new Set(['Blocked', 'CoveredByOtherPolicies', 'NothingSelected']);
 
-function directEgressAspect(policy: AnyPolicy, egress: EgressPlan): Aspect {
+/** Reasons with which DirectEgress is Unknown because the user asked for no block. */
+const asked: ReadonlySet<Reason> = new Set<Reason>(['Unmanaged', 'AllowedByException']);
+
+function directEgressAspect({ inForce }: PolicySituation, egress: EgressPlan | undefined): Aspect {
   const type = 'DirectEgress';
-  switch (policy.spec.directEgress) {
-    case 'Unmanaged':
-      return { type, status: 'Unknown', reason: 'Unmanaged', message: 'directEgress: Unmanaged leaves it to others.' };
-    case 'Allow':
-      return {
-        type,
-        status: 'Unknown',
-        reason: 'Unmanaged',
-        message: 'directEgress: Allow excepts these pods from every block.',
-      };
-    case 'Deny':
-      return {
-        type,
-        status: blockedReasons.has(egress.reason) ? 'True' : 'False',
-        reason: egress.reason,
-        message: egress.message,
-      };
+  if (egress !== undefined) {
+    const status = blockedReasons.has(egress.reason) ? 'True' : 'False';
+    return { type, status, reason: egress.reason, message: egress.message };
   }
+  return { type, status: 'Unknown', ...withoutBlock(inForce) };
+}
+
+function withoutBlock(inForce: AnyPolicy | undefined): Pick<Aspect, 'reason' | 'message'> {
+  if (inForce === undefined) return { reason: 'InvalidPolicy', message: 'Waits until the policy compiles.' };
+  if (inForce.spec.mode === 'Audit') return { reason: 'Unmanaged', message: 'mode: Audit blocks and allows nothing.' };
+  if (inForce.spec.directEgress === 'Allow') {
+    const message = 'directEgress: Allow excepts these pods from every block.';
+    return { reason: 'AllowedByException', message };
+  }
+  return { reason: 'Unmanaged', message: 'directEgress: Unmanaged leaves it to others.' };
 }

@@ -57,15 +57,19 @@ export function listen(parts: PolicyListening, wake: (key: string) => void): () 
 
 function listenToPods({ cluster, kind, timers }: PolicyListening, wake: (key: string) => void): () => void {
   const namespaces = new Set<string>();
+  let nodes = false;
   let cancel: (() => void) | undefined;
   const flush = () => {
     cancel = undefined;
-    for (const policy of cluster.list(kind)) if (isConcerned(policy, namespaces)) wake(keyOf(policy));
+    for (const policy of cluster.list(kind)) if (nodes || isConcerned(policy, namespaces)) wake(keyOf(policy));
     namespaces.clear();
+    nodes = false;
   };
   const stop = cluster.onChange((change) => {
     if (change.kind !== 'Pod' && change.kind !== 'Node') return;
-    if (change.kind === 'Pod') namespaces.add(namespaceOfChange(change));
+    // A node may bring a platform, and so addresses to block, that no other has.
+    if (change.kind === 'Node') nodes = true;
+    else namespaces.add(namespaceOfChange(change));
     cancel ??= timers.after(counterIntervalMs, flush);
   });
   return () => {

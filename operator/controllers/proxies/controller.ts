@@ -1,10 +1,12 @@
 /** Keeps MetadataProxies true: the workloads that serve their nodes, their status, and their finalizer. */
 import type { MetadataProxy, MetadataProxyStatus } from '../../api/v1/index.ts';
+import { objectKey } from '../../core/cluster/kinds.ts';
 import type { ClusterView, StoreChange } from '../../core/cluster/store.ts';
-import { metadataProxyFinalizer, proxyServiceAccount, startupTaintKey } from '../../core/names.ts';
+import { metadataProxyFinalizer, ownedLabels, proxyServiceAccount, startupTaintKey } from '../../core/names.ts';
 import { hasNoEffect } from '../../core/snapshot/concerns.ts';
 import { owningProxy } from '../../core/snapshot/ownership.ts';
 import type { Clock } from '../../core/time.ts';
+import { attemptAll } from '../attempts.ts';
 import type { EventRecorder, ObjectRef, OwnedObject } from '../ports.ts';
 import type { ReconcileResult } from '../queue.ts';
 import type { ControllerDefinition } from '../runtime.ts';
@@ -14,7 +16,7 @@ import type { ProxyContext } from './gather.ts';
 import { planProxy } from './plan.ts';
 import type { ProxyPlan } from './plan.ts';
 import type { NodeTaints } from './ports.ts';
-import { ownerLabels } from './workloads.ts';
+import { ownerLabels, ownerLabelValue, workloadLabels } from './workloads.ts';
 
 export interface ProxyControllerOptions extends ProxyContext {
   readonly events: EventRecorder;
@@ -22,12 +24,15 @@ export interface ProxyControllerOptions extends ProxyContext {
   readonly clock: Clock;
 }
 
+/** The one key that is no name: looks for what MetadataProxies left behind that nobody knows any more. */
+const sweepKey = '*';
+
 export function proxyController(options: ProxyControllerOptions): ControllerDefinition {
   const controller = new ProxyController(options);
   return {
     name: 'metadata-proxies',
-    allKeys: (cluster) => cluster.proxies().map(({ metadata }) => metadata.name),
-    keysFor,
+    allKeys: (cluster) => [sweepKey, ...namesOf(cluster)],
+    keysFor: (change, cluster) => keysFor(change, cluster, options.installation.namespace),
     reconcile: (key) => controller.reconcile(key),
     listen: (wake) => options.connections.onChange((nodes) => wakeOwners(nodes, options.cluster, wake)),
   };
@@ -42,6 +47,7 @@ class ProxyController {
   }
 
   async reconcile(key: string): Promise<ReconcileResult> {
+    if (key === sweepKey) return this.#sweep();
     const proxy = this.#options.cluster.proxy(key);
     if (proxy === undefined) return this.#gone(key);
     const now = this.#options.clock.now();
@@ -64,14 +70,14 @@ class ProxyController {
     const ref = refOf(proxy);
     if (plan.addFinalizer) await writer.addFinalizer(ref, metadataProxyFinalizer);
     await this.#delete(plan.deletions);
-    for (const object of plan.applications) await writer.apply(object);
+    await attemptAll(plan.applications, (object) => writer.apply(object));
     for (const status of plan.status.statuses) {
       await writer.updateStatus(ref, status);
       this.#written.remember(proxy.metadata.name, proxy, { status, at: now });
     }
     for (const event of plan.status.events) events.record(ref, event);
     // Last: the right to change nodes is optional, and without it everything else must work.
-    for (const node of plan.untaint) await this.#options.taints.remove(node, startupTaintKey);
+    await attemptAll(plan.untaint, (node) => this.#options.taints.remove(node, startupTaintKey));
     return soonest(plan.requeueAfterMs, plan.status.requeueAfterMs);
   }
 
@@ -86,10 +92,19 @@ class ProxyController {
 
   /** Somebody removed the finalizer by hand: nothing of the object must stay. */
   async #gone(name: string): Promise<ReconcileResult> {
-    const { hash, writer } = this.#options;
     this.#written.forget(name);
-    await this.#delete(await existingWorkloads(ownerLabels(name, hash), writer));
+    await this.#delete(await existingWorkloads(ownerLabels(name, this.#options.hash), this.#options));
     if (this.#isLast(name)) await this.#deleteServiceAccount();
+    return {};
+  }
+
+  /** Of MetadataProxies whose finalizer somebody removed while no controller ran. */
+  async #sweep(): Promise<ReconcileResult> {
+    const { cluster, hash } = this.#options;
+    const known = new Set(namesOf(cluster).map((name) => ownerLabelValue(name, hash)));
+    const workloads = await existingWorkloads(workloadLabels, this.#options);
+    await this.#delete(workloads.filter(({ labels }) => !known.has(labels[ownedLabels.ownerName] ?? '')));
+    if (cluster.proxies().length === 0) await this.#deleteServiceAccount();
     return {};
   }
 
@@ -106,7 +121,7 @@ class ProxyController {
   }
 
   async #delete(objects: readonly OwnedObject[]): Promise<void> {
-    for (const { ref } of objects) await this.#options.writer.delete(ref, ref.uid);
+    await attemptAll(objects, ({ ref }) => this.#options.writer.delete(ref, ref.uid));
   }
 }
 
@@ -120,12 +135,23 @@ function refOf({ apiVersion, kind, metadata }: MetadataProxy): ObjectRef {
   return { apiVersion, kind, name, ...(uid !== undefined && { uid }) };
 }
 
+function namesOf(cluster: ClusterView): readonly string[] {
+  return cluster.proxies().map(({ metadata }) => metadata.name);
+}
+
 /** A change of one MetadataProxy, or of a node's labels, can move nodes between all of them. */
-function keysFor(change: StoreChange, cluster: ClusterView): Iterable<string> {
+function keysFor(change: StoreChange, cluster: ClusterView, ownNamespace: string): Iterable<string> {
   if (hasNoEffect(change)) return [];
-  const all = cluster.proxies().map(({ metadata }) => metadata.name);
-  if (change.kind === 'Node') return all;
-  return change.kind === 'MetadataProxy' ? [...all, change.key] : [];
+  switch (change.kind) {
+    case 'MetadataProxy':
+      return [...namesOf(cluster), change.key];
+    case 'Node':
+      return namesOf(cluster);
+    case 'ServiceAccount':
+      return change.key === objectKey(ownNamespace, proxyServiceAccount) ? namesOf(cluster) : [];
+    default:
+      return [];
+  }
 }
 
 function wakeOwners(nodes: ReadonlySet<string>, cluster: ClusterView, wake: (key: string) => void): void {

@@ -67,9 +67,13 @@ export class Instances implements InstanceReadiness, ProxyConnections, Controlle
     return {};
   };
 
+  /** Whoever leads meanwhile hears from the instances, and sets their gates: what we know is worth nothing then. */
   listen(wake: (key: string) => void): () => void {
     this.#wake = wake;
-    return () => (this.#wake = () => undefined);
+    return () => {
+      this.#wake = () => undefined;
+      for (const known of [this.#instances, this.#servers, this.#written]) known.clear();
+    };
   }
 
   #forget(pod: PodUid): void {

@@ -3,13 +3,16 @@ import type { MetadataProxy, MetadataProxyStatus } from '../../api/v1/index.ts';
 import { metadataProxyFinalizer, startupTaintKey } from '../../core/names.ts';
 import { conditionsOf, listed, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
+import { labelValue } from '../labels.ts';
 import type { AppliedObject, KubernetesEvent, OwnedObject } from '../ports.ts';
 import { nodesOf, planStatus } from '../status-plan.ts';
 import type { StatusPlan } from '../status-plan.ts';
 import type { ProxySituation } from './gather.ts';
+import { planHandover } from './handover.ts';
+import { isInPlace } from './in-place.ts';
 import { planRollout } from './rollout.ts';
 import type { ExistingDeployment } from './rollout.ts';
-import { daemonSet, deployment, serviceAccount, templateHashAnnotation } from './workloads.ts';
+import { daemonSet, deployment, nodeLabel, serviceAccount, templateHashOf } from './workloads.ts';
 import type { WorkloadContext } from './workloads.ts';
 
 export type ProxyPlan =
@@ -52,17 +55,16 @@ export function planProxy(input: ProxyPlanInput): ProxyPlan {
 }
 
 function planRemove({ situation, now }: ProxyPlanInput, deletedAt: number): ProxyPlan {
-  const { existing, occupied, nodes, proxy } = situation;
-  const ready = new Set(nodes.filter(({ node }) => node.ready).map(({ node }) => node.name));
-  const holding = occupied.filter((node) => ready.has(node));
+  const { existing, instances, proxy } = situation;
+  const holding = [...new Set(instances.map(({ node }) => node))];
   const isOver = existing.length === 0 && holding.length === 0;
   const isLate = now - deletedAt >= releaseMs;
-  const hasFinalizer = proxy.metadata.finalizers?.includes(metadataProxyFinalizer) ?? false;
+  const removeFinalizer = (isOver || isLate) && (proxy.metadata.finalizers?.includes(metadataProxyFinalizer) ?? false);
   return {
     kind: 'remove',
     deletions: existing,
-    removeFinalizer: hasFinalizer && (isOver || isLate),
-    events: isLate && holding.length > 0 ? [unreleasedEvent(holding)] : [],
+    removeFinalizer,
+    events: removeFinalizer && holding.length > 0 ? [unreleasedEvent(holding)] : [],
     ...(isOver || isLate ? {} : { requeueAfterMs: releasePollMs }),
   };
 }
@@ -76,15 +78,15 @@ function planKeep(input: ProxyPlanInput): ProxyPlan {
   const { situation, context } = input;
   const accepted = acceptedAspect(situation);
   const desired = accepted.status === 'True' ? desiredWorkloads(situation, context) : [];
-  const rollout = planRollout(desired, existingDeployments(situation.existing), situation.proxy.spec.maxUnavailable);
-  const names = new Set(desired.map(({ kind, metadata }) => `${kind}/${metadata.name}`));
+  const handover = planHandover(situation, desired, context.hash);
+  const rollout = planRollout(desired, existingDeployments(situation, context), situation.proxy.spec.maxUnavailable);
   return {
     kind: 'keep',
     addFinalizer: !(situation.proxy.metadata.finalizers?.includes(metadataProxyFinalizer) ?? false),
-    deletions: situation.existing.filter(({ ref }) => !names.has(`${ref.kind}/${ref.name}`)),
+    deletions: handover.deletions,
     applications: [
-      serviceAccount(context.installation),
-      ...rollout.apply.filter((object) => !isInPlace(object, situation.existing)),
+      ...(situation.hasServiceAccount ? [] : [serviceAccount(context.installation)]),
+      ...missing(rollout.apply, situation.existing),
     ],
     status: planStatus(input.previous, statusOf(input, accepted), {
       generation: generationOf(situation.proxy),
@@ -92,8 +94,13 @@ function planKeep(input: ProxyPlanInput): ProxyPlan {
       lastWriteAt: input.lastWriteAt,
     }),
     untaint: situation.proxy.spec.removeStartupTaint ? taintedNodes(situation) : [],
-    ...(rollout.waiting.length > 0 && { requeueAfterMs: rolloutPollMs }),
+    ...((rollout.waiting.length > 0 || handover.isUnderWay) && { requeueAfterMs: rolloutPollMs }),
   };
+}
+
+function missing(desired: readonly AppliedObject[], existing: readonly OwnedObject[]): readonly AppliedObject[] {
+  const byName = new Map(existing.map((owned) => [`${owned.ref.kind}/${owned.ref.name}`, owned]));
+  return desired.filter((object) => !isInPlace(object, byName.get(`${object.kind}/${object.metadata.name}`)));
 }
 
 function taintedNodes({ nodes }: ProxySituation): readonly string[] {
@@ -111,14 +118,22 @@ function desiredWorkloads({ proxy, nodes }: ProxySituation, context: WorkloadCon
   }
 }
 
-function existingDeployments(existing: readonly OwnedObject[]): readonly ExistingDeployment[] {
+function existingDeployments(
+  { existing, nodes }: ProxySituation,
+  { hash }: WorkloadContext,
+): readonly ExistingDeployment[] {
+  const away = new Set(nodes.filter(({ node }) => !node.ready).map(({ node }) => labelValue(node.name, hash)));
   return existing
     .filter(({ ref }) => ref.kind === 'Deployment')
-    .map((owned) => ({ name: owned.ref.name, templateHash: templateHashOf(owned), settled: isSettled(owned.object) }));
+    .map((owned) => ({
+      name: owned.ref.name,
+      templateHash: templateHashOf(owned),
+      state: away.has(owned.labels[nodeLabel] ?? '') ? 'node-away' : rolloutState(owned.object),
+    }));
 }
 
 interface DeploymentState {
-  readonly metadata?: { readonly generation?: number; readonly annotations?: Readonly<Record<string, string>> };
+  readonly metadata?: { readonly generation?: number };
   readonly status?: {
     readonly observedGeneration?: number;
     readonly updatedReplicas?: number;
@@ -127,20 +142,10 @@ interface DeploymentState {
   };
 }
 
-function templateHashOf({ object }: OwnedObject): string {
-  return (object as DeploymentState).metadata?.annotations?.[templateHashAnnotation] ?? '';
-}
-
-function isSettled({ metadata, status }: DeploymentState): boolean {
-  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
-  return [status?.replicas, status?.updatedReplicas, status?.availableReplicas].every((count) => count === 1);
-}
-
-/** One Deployment per node: those whose template is the one we would send are left alone. */
-function isInPlace(object: AppliedObject, existing: readonly OwnedObject[]): boolean {
-  if (object.kind !== 'Deployment') return false;
-  const present = existing.find(({ ref }) => ref.kind === 'Deployment' && ref.name === object.metadata.name);
-  return present !== undefined && templateHashOf(present) === object.metadata.annotations?.[templateHashAnnotation];
+function rolloutState({ metadata, status }: DeploymentState): 'settled' | 'unsettled' {
+  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return 'unsettled';
+  const counts = [status?.replicas, status?.updatedReplicas, status?.availableReplicas];
+  return counts.every((count) => count === 1) ? 'settled' : 'unsettled';
 }
 
 function statusOf({ situation, previous, now }: ProxyPlanInput, accepted: Aspect): MetadataProxyStatus {

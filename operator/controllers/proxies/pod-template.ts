@@ -1,6 +1,6 @@
 /** The pod that serves metadata on one node, the same for DaemonSet and Deployments. */
 import type { MetadataProxySpec } from '../../api/v1/index.ts';
-import { nodeApiAudience, ownedLabels, proxyServiceAccount } from '../../core/names.ts';
+import { nodeApiAudience, ownedLabels, proxyServiceAccount, startupTaintKey } from '../../core/names.ts';
 
 /** What the installation, not the user's object, decides. */
 export interface ProxyInstallation {
@@ -42,7 +42,7 @@ export function podTemplate(
 ): PodTemplate {
   return {
     metadata: {
-      labels: { ...spec.podLabels, ...selector },
+      labels: { ...ownLabels(spec.podLabels), ...selector },
       ...(spec.podAnnotations === undefined ? {} : { annotations: spec.podAnnotations }),
     },
     spec: {
@@ -55,7 +55,7 @@ export function podTemplate(
       terminationGracePeriodSeconds: 30,
       readinessGates: [{ conditionType: servingGate }],
       nodeSelector: nodeSelectorOf(spec),
-      tolerations: spec.tolerations ?? [{ operator: 'Exists' }],
+      tolerations: tolerationsOf(spec),
       ...(spec.imagePullSecrets === undefined ? {} : { imagePullSecrets: spec.imagePullSecrets }),
       securityContext: { seccompProfile: { type: 'RuntimeDefault' } },
       containers: [
@@ -65,6 +65,18 @@ export function podTemplate(
       volumes: volumes(installation),
     },
   };
+}
+
+/** Without those that only the controller may set, by which it and the node API know its pods. */
+function ownLabels(podLabels: MetadataProxySpec['podLabels'] = {}): Readonly<Record<string, string>> {
+  const isReserved = (key: string) => key.startsWith('metaveil.dev/') || key.startsWith('app.kubernetes.io/');
+  return Object.fromEntries(Object.entries(podLabels).filter(([key]) => !isReserved(key)));
+}
+
+/** The startup taint goes only when the proxy serves, so the proxy has to get past it. */
+function tolerationsOf({ tolerations, removeStartupTaint }: MetadataProxySpec): readonly object[] {
+  if (tolerations === undefined) return [{ operator: 'Exists' }];
+  return removeStartupTaint ? [...tolerations, { key: startupTaintKey, operator: 'Exists' }] : tolerations;
 }
 
 export function nodeSelectorOf(spec: MetadataProxySpec): Readonly<Record<string, string>> {

@@ -6,8 +6,11 @@ import { templateHashAnnotation } from './workloads.ts';
 export interface ExistingDeployment {
   readonly name: string;
   readonly templateHash: string;
-  /** Rolled out: its newest template is the one that runs, and available. */
-  readonly settled: boolean;
+  /**
+   * `settled`: its newest template is the one that runs, and available. `node-away`: nothing can run there now, so
+   * nobody waits for it.
+   */
+  readonly state: 'settled' | 'unsettled' | 'node-away';
 }
 
 export interface Rollout {
@@ -32,14 +35,15 @@ export function planRollout(
     return present !== undefined && present.templateHash !== object.metadata.annotations?.[templateHashAnnotation];
   };
   const outdated = desired.filter(isOutdated).sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
-  // A node that is broken already loses nothing by its update, so it goes first and takes the place it occupies.
-  const broken = outdated.filter(({ metadata }) => byName.get(metadata.name)?.settled === false);
-  const sound = outdated.filter(({ metadata }) => byName.get(metadata.name)?.settled !== false);
-  const unsettled = existing.filter(({ settled }) => !settled).length;
+  // A node that is not served already loses nothing by its update, so it goes first and takes the place it occupies.
+  const isServed = ({ metadata }: AppliedObject) => byName.get(metadata.name)?.state === 'settled';
+  const unserved = outdated.filter((object) => !isServed(object));
+  const served = outdated.filter(isServed);
+  const unsettled = desired.filter(({ metadata }) => byName.get(metadata.name)?.state === 'unsettled').length;
   const places = Math.max(0, budget(maxUnavailable, desired.length) - unsettled);
   return {
-    apply: [...desired.filter((object) => !isOutdated(object)), ...broken, ...sound.slice(0, places)],
-    waiting: sound.slice(places).map(({ metadata }) => metadata.name),
+    apply: [...desired.filter((object) => !isOutdated(object)), ...unserved, ...served.slice(0, places)],
+    waiting: served.slice(places).map(({ metadata }) => metadata.name),
   };
 }
 

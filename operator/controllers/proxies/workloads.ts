@@ -4,7 +4,7 @@ import type { Hash } from '../../core/brand.ts';
 import type { Node } from '../../core/cluster/objects.ts';
 import { fieldManager, ownedLabels, proxyServiceAccount } from '../../core/names.ts';
 import { labelValue } from '../labels.ts';
-import type { AppliedObject } from '../ports.ts';
+import type { AppliedObject, OwnedObject } from '../ports.ts';
 import { podTemplate, selectorLabels } from './pod-template.ts';
 import type { PodTemplate, ProxyInstallation } from './pod-template.ts';
 
@@ -13,9 +13,15 @@ export interface WorkloadContext {
   readonly hash: Hash;
 }
 
-/** Changes with every change of the pod template; a Deployment that carries another one is outdated. */
+/** Changes with every change of the pod template; a workload that carries another one is outdated. */
 export const templateHashAnnotation = 'metaveil.dev/template-hash';
 export const nodeLabel = 'metaveil.dev/node';
+
+/** '' for a workload that carries none. */
+export function templateHashOf({ object }: OwnedObject): string {
+  const { metadata } = object as { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
+  return metadata?.annotations?.[templateHashAnnotation] ?? '';
+}
 
 /** What the DaemonSet controller tolerates for its pods; a Deployment that stands in for one must tolerate it too. */
 const daemonTolerations = [
@@ -28,13 +34,15 @@ const daemonTolerations = [
   { key: 'node.kubernetes.io/network-unavailable', operator: 'Exists', effect: 'NoSchedule' },
 ] as const;
 
-/** The labels the sweep finds objects of a MetadataProxy by. */
+/** Labels of the workloads of all MetadataProxies: the sweep finds them by these. */
+export const workloadLabels: Readonly<Record<string, string>> = {
+  [ownedLabels.managedBy]: fieldManager,
+  [ownedLabels.ownerKind]: 'MetadataProxy',
+};
+
+/** Labels of the workloads of one MetadataProxy. */
 export function ownerLabels(proxyName: string, hash: Hash): Readonly<Record<string, string>> {
-  return {
-    ...selectorLabels(ownerLabelValue(proxyName, hash)),
-    [ownedLabels.managedBy]: fieldManager,
-    [ownedLabels.ownerKind]: 'MetadataProxy',
-  };
+  return { ...selectorLabels(ownerLabelValue(proxyName, hash)), ...workloadLabels };
 }
 
 /** The name of a MetadataProxy as a label value. */
@@ -58,6 +66,7 @@ export function serviceAccount(installation: ProxyInstallation): AppliedObject {
 
 export function daemonSet(proxy: MetadataProxy, { installation, hash }: WorkloadContext): AppliedObject {
   const selector = selectorLabels(ownerLabelValue(proxy.metadata.name, hash));
+  const template = podTemplate(proxy.spec, selector, installation);
   return {
     apiVersion: 'apps/v1',
     kind: 'DaemonSet',
@@ -65,6 +74,7 @@ export function daemonSet(proxy: MetadataProxy, { installation, hash }: Workload
       name: workloadName(proxy, '', hash),
       namespace: installation.namespace,
       labels: ownerLabels(proxy.metadata.name, hash),
+      annotations: { [templateHashAnnotation]: hash(JSON.stringify(template)) },
     },
     spec: {
       selector: { matchLabels: selector },
@@ -73,7 +83,7 @@ export function daemonSet(proxy: MetadataProxy, { installation, hash }: Workload
         type: 'RollingUpdate',
         rollingUpdate: { maxSurge: intOrPercentage(proxy.spec.maxUnavailable), maxUnavailable: 0 },
       },
-      template: podTemplate(proxy.spec, selector, installation),
+      template,
     },
   };
 }
@@ -95,6 +105,8 @@ export function deployment(proxy: MetadataProxy, node: Node, { installation, has
     },
     spec: {
       replicas: 1,
+      // One Deployment per node: the usual ten old ReplicaSets of each would be tens of thousands of objects.
+      revisionHistoryLimit: 1,
       selector: { matchLabels: selector },
       strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
       template,

@@ -42,6 +42,8 @@ export interface Namespace {
   readonly uid: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Nothing can be created in it any more. Absent: false. */
+  readonly deleting?: boolean;
 }
 
 export interface Taint {

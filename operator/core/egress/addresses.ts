@@ -21,11 +21,14 @@ const dns = [
 ] as const;
 
 /** GCE serves DNS and NTP on the metadata address; CoreDNS forwards to it, so closing them breaks cluster DNS. */
+const servicesOfGoogle: Opening = { address: '169.254.169.254', ports: [...dns, { protocol: 'UDP', port: 123 }] };
+
 const openings: Readonly<Record<Platform, readonly Opening[]>> = {
-  GCE: [{ address: '169.254.169.254', ports: [...dns, { protocol: 'UDP', port: 123 }] }],
+  GCE: [servicesOfGoogle],
   AWS: [],
   Azure: [{ address: '168.63.129.16', ports: dns }],
-  None: [],
+  // Nodes that do not say where they run may run on GCE.
+  None: [servicesOfGoogle],
 };
 
 /** Union over the platforms of the cluster's nodes: a NetworkPolicy cannot know on which node a pod will run. */
@@ -33,5 +36,9 @@ export function blockedAddresses(platforms: ReadonlySet<Platform>): BlockedAddre
   const sorted = [...platforms].sort();
   const union = (family: 'ipv4' | 'ipv6') =>
     [...new Set(sorted.flatMap((platform): readonly string[] => metadataAddresses[platform][family]))].sort();
-  return { ipv4: union('ipv4'), ipv6: union('ipv6'), openings: sorted.flatMap((platform) => openings[platform]) };
+  return {
+    ipv4: union('ipv4'),
+    ipv6: union('ipv6'),
+    openings: [...new Set(sorted.flatMap((platform) => openings[platform]))],
+  };
 }

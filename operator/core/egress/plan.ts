@@ -101,7 +101,12 @@ function planDenials(question: EgressQuestion, kind: DenyKind): EgressPlan {
   const scopes = subtract(join(question.scope), question.exceptions.map(join));
   if (scopes === undefined) return nothing('WouldWidenEgress', tooManySelectors('the exceptions'));
   const denials = scopes.map((scope) => ({ kind, scope: split(scope) }));
-  if (denials.length === 0) return nothing('NothingSelected', 'Exceptions cover every pod that the policy selects.');
+  if (denials.length === 0) {
+    return nothing(
+      'NothingSelected',
+      "Exceptions, or Metaveil's own namespace, cover every pod that the policy selects.",
+    );
+  }
   const message = `${kind} denies the metadata addresses.${hostNetworkNote(question)}`;
   return { reason: 'Blocked', message, networkPolicies: [], denials };
 }

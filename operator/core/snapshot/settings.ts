@@ -11,8 +11,12 @@ const platformOfScheme: Readonly<Record<string, Platform>> = { gce: 'GCE', aws: 
 /** `Auto` goes by the scheme of the node's providerID; an unknown one has no metadata server we know. */
 export function platformOf(proxy: MetadataProxy, node: Node): Platform {
   const { platform } = proxy.spec;
-  if (platform !== 'Auto') return platform;
-  const scheme = /^([a-z]+):\/\//.exec(node.providerID)?.[1] ?? '';
+  return platform === 'Auto' ? platformOfNode(node) : platform;
+}
+
+/** What the node itself says, whatever a MetadataProxy says. */
+export function platformOfNode({ providerID }: Node): Platform {
+  const scheme = /^([a-z]+):\/\//.exec(providerID)?.[1] ?? '';
   return Object.hasOwn(platformOfScheme, scheme) ? (platformOfScheme[scheme] ?? 'None') : 'None';
 }
 

@@ -19,5 +19,7 @@ export function projectServiceAccount(raw: RawObject): ServiceAccount | undefine
 /** A v1 Namespace; undefined if it has no name. */
 export function projectNamespace(raw: RawObject): Namespace | undefined {
   const meta = metaOf(raw);
-  return meta && { kind: 'Namespace', uid: meta.uid, name: meta.name, labels: meta.labels };
+  if (meta === undefined) return undefined;
+  const { uid, name, labels, deleting } = meta;
+  return { kind: 'Namespace', uid, name, labels, ...(deleting && { deleting }) };
 }
