@@ -23,6 +23,8 @@ export interface VerificationsOptions {
 interface Entry {
   readonly fingerprint: string;
   readonly request: VerificationRequest;
+  /** Aborted when another request takes this one's place. */
+  readonly superseded: AbortController;
   outcome: VerificationOutcome | undefined;
   failures: number;
   /** When its turn is, ms since the epoch; undefined while it has not asked for one. */
@@ -60,7 +62,10 @@ export class Verifications {
     const fingerprint = fingerprintOf(request);
     const entry = this.#entries.get(key);
     if (entry?.fingerprint === fingerprint) return entry.outcome;
-    this.#entries.set(key, { fingerprint, request, outcome: undefined, failures: 0, turnAt: undefined });
+    // Whatever is under way is about something else now; waiting for its end would hold up the new request.
+    entry?.superseded.abort();
+    const superseded = new AbortController();
+    this.#entries.set(key, { fingerprint, request, superseded, outcome: undefined, failures: 0, turnAt: undefined });
     if (known && entry === undefined) this.#queue.addAfter(key, catchUpMs * this.#options.random());
     else this.#queue.add(key);
     return undefined;
@@ -68,6 +73,7 @@ export class Verifications {
 
   /** The binding is gone, suspended or not accepted. */
   forget(key: string): void {
+    this.#entries.get(key)?.superseded.abort();
     this.#entries.delete(key);
   }
 
@@ -81,7 +87,8 @@ export class Verifications {
     const waitMs = this.#takeTurn(entry);
     if (waitMs > 0) return { requeueAfterMs: waitMs };
     entry.turnAt = undefined;
-    const outcome = await this.#options.verifier.verify(entry.request, signal);
+    const until = AbortSignal.any([signal, entry.superseded.signal]);
+    const outcome = await this.#options.verifier.verify(entry.request, until);
     // Changed or gone meanwhile: this outcome is about something else, and the new one is already queued.
     if (this.#entries.get(key) !== entry || signal.aborted) return {};
     entry.outcome = outcome;

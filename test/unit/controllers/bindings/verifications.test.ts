@@ -139,4 +139,25 @@ describe('Verifications', () => {
     await timers.advance(1_000);
     assert.deepEqual(outcomes, ['web/api verified']);
   });
+
+  it('a new request does not wait for the end of one that hangs', async () => {
+    const { verifications, outcomes, timers } = verificationsOf({
+      verifier: {
+        verify: ({ binding: { spec } }, signal) =>
+          spec.scopes === undefined ? endOf(signal) : Promise.resolve({ kind: 'verified' }),
+      },
+    });
+    verifications.outcome('web/api', requestOf(), false);
+    await settle();
+    verifications.outcome('web/api', requestOf('api', { spec: { scopes: ['openid'] } }), false);
+    await timers.advance(100);
+    assert.deepEqual(outcomes, ['web/api verified']);
+  });
 });
+
+/** Answers only when nobody wants the answer any more. */
+function endOf(signal: AbortSignal): Promise<VerificationOutcome> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', () => resolve({ kind: 'unavailable', reason: 'superseded' }));
+  });
+}
