@@ -64,7 +64,7 @@ export class Network implements AsyncDisposable {
   /** Runs `ip` in a namespace; arguments are separated by spaces, namespaces in them are written as `@name`. */
   ip(name: string, command: string): string {
     const words = command.split(' ').map((word) => (word.startsWith('@') ? this.fullName(word.slice(1)) : word));
-    return execFileSync('ip', ['-n', this.fullName(name), ...words], { encoding: 'utf8' });
+    return execFileSync('ip', ['-n', this.fullName(name), ...words], { encoding: 'utf8', stdio: 'pipe' });
   }
 
   /** Runs a program in a namespace to its end and returns what it printed; throws if it fails. */
