@@ -8,8 +8,8 @@ import { KubeIssuerDiscovery } from '../../operator/adapters/kube/issuer.ts';
 import { ConfigMapTrustBundle, SecretAuthorityStore } from '../../operator/adapters/kube/kube-authority.ts';
 import type { KubeClient } from '../../operator/adapters/kube/client.ts';
 import { KubeServiceAccountTokens } from '../../operator/adapters/kube/service-account-tokens.ts';
-import { KubeNetworkPolicyDiscovery } from '../../operator/adapters/kube/network-policy-discovery.ts';
-import { KubeServingGates } from '../../operator/adapters/kube/serving-gates.ts';
+import { KubeNetworkPolicyKinds } from '../../operator/adapters/kube/network-policy-kinds.ts';
+import { KubeNodeTaints, KubeServingGates } from '../../operator/adapters/kube/node-changes.ts';
 import { KubeTokenReviewer } from '../../operator/adapters/kube/token-reviewer.ts';
 import { KubeWriter } from '../../operator/adapters/kube/writer.ts';
 import { servingGate } from '../../operator/controllers/proxies/pod-template.ts';
@@ -24,6 +24,7 @@ import {
   clusterKind,
   ConfigMaps,
   namespacedKind,
+  Nodes,
   Pods,
   Secrets,
   ServiceAccounts,
@@ -229,7 +230,7 @@ describe('the adapters on a real API server', () => {
   });
 
   it('sets the readiness gate of a pod beside the conditions of the kubelet', async () => {
-    const gates = new KubeServingGates({ client, clock: realTimers, mayWrite: () => true });
+    const gates = new KubeServingGates(client, realTimers);
     const node = `gate-${randomUUID().slice(0, 8)}`;
     await createNode(cluster, node);
     const { metadata } = await cluster.api.create(Pods, {
@@ -257,8 +258,40 @@ describe('the adapters on a real API server', () => {
     await gates.set({ ...pod, name: 'gone' }, true);
   });
 
+  it('removes one taint of a node and leaves the others', async () => {
+    const name = `taint-${randomUUID().slice(0, 8)}`;
+    const taint = (key: string) => ({ key, effect: 'NoSchedule' as const });
+    await createNode(cluster, name, { taints: [taint('a'), taint('startup'), taint('b')] });
+    const keys = async () => (await cluster.api.get(Nodes, { name })).spec?.taints?.map(({ key }) => key);
+    const taints = new KubeNodeTaints(client);
+    await taints.remove(name, 'startup');
+    assert.deepEqual(await keys(), ['a', 'b']);
+    await taints.remove(name, 'startup');
+    await taints.remove('gone', 'startup');
+    assert.deepEqual(await keys(), ['a', 'b']);
+  });
+
+  it('lists what is owned in one namespace only, if asked', async () => {
+    const elsewhere = await newNamespace(cluster, 'kube');
+    const labels = { 'metaveil.dev/owner-name': elsewhere };
+    for (const each of [namespace, elsewhere]) {
+      await writer.apply({
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: 'scoped', namespace: each, labels },
+      });
+    }
+    const type = { apiVersion: 'v1', kind: 'ConfigMap' };
+    const owned = await writer.listOwned({ ...type, namespace: elsewhere }, labels);
+    assert.deepEqual(
+      owned.map(({ ref }) => ref.namespace),
+      [elsewhere],
+    );
+    assert.equal((await writer.listOwned(type, labels)).length, 2);
+  });
+
   it('no cluster-level deny kind is served by a plain cluster', async () => {
-    const discovery = new KubeNetworkPolicyDiscovery(new ApiDiscovery(client, realTimers));
+    const discovery = new KubeNetworkPolicyKinds(new ApiDiscovery(client, realTimers));
     assert.deepEqual(await discovery.discover(), { denyKinds: [], cilium: false });
   });
 

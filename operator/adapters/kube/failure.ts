@@ -48,7 +48,7 @@ export function errorOfConnection(what: string, cause: unknown): MetaveilError {
   return new MetaveilError('kubernetes-unavailable', `${what}: ${code && `${code}: `}${message}`);
 }
 
-/** An apply to another object of that name is refused as an attempt to change its uid. */
+/** The object has another uid than the request named. A patch is refused as an attempt to change it. */
 export function isOtherUid({ status, message }: ApiFailure): boolean {
   return status === 409
     ? /uid mismatch|UID in precondition/i.test(message)

@@ -18,8 +18,15 @@ export class KubeNetworkPolicyKinds implements NetworkPolicyDiscovery {
   }
 
   async discover(): Promise<NetworkPolicyKinds> {
-    const found = await Promise.all(denyKinds.map((kind) => this.#discovery.find(egressKinds[kind], kind)));
-    const present = denyKinds.filter((_, index) => found[index] !== undefined);
-    return { denyKinds: present, cilium: present.includes('CiliumClusterwideNetworkPolicy') };
+    const served = await Promise.all(denyKinds.map((kind) => this.#serves(egressKinds[kind], kind)));
+    return {
+      denyKinds: denyKinds.filter((_, index) => served[index]),
+      // Its agents register their nodes whatever policies are allowed; GKE's Dataplane V2 is Cilium without the rest.
+      cilium: await this.#serves('cilium.io/v2', 'CiliumNode'),
+    };
+  }
+
+  async #serves(apiVersion: string, kind: string): Promise<boolean> {
+    return (await this.#discovery.find(apiVersion, kind)) !== undefined;
   }
 }

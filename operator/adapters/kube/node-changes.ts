@@ -2,10 +2,11 @@
 import type { NodeTaints, ServingGates } from '../../controllers/proxies/ports.ts';
 import { servingGate } from '../../controllers/proxies/pod-template.ts';
 import { MetaveilError } from '../../core/errors.ts';
+import { fieldManager } from '../../core/names.ts';
 import { timestamp } from '../../core/time.ts';
 import type { Clock } from '../../core/time.ts';
 import { unlessNotFound, type KubeClient } from './client.ts';
-import { errorOfFailure } from './failure.ts';
+import { errorOfFailure, isOtherUid } from './failure.ts';
 import { isRecord, recordAt, recordsAt, textAt } from './project/raw.ts';
 import { objectPath, type ResourceType } from './resource.ts';
 
@@ -33,9 +34,10 @@ export class KubeServingGates implements ServingGates {
     };
     const body = { metadata: { uid: pod.uid }, status: { conditions: [condition] } };
     const path = objectPath(pods, pod, 'status');
+    const call = { method: 'PATCH', path, query: { fieldManager } } as const;
     const contentType = 'application/strategic-merge-patch+json';
-    const reply = await this.#client.transport.send({ method: 'PATCH', path, contentType, body: JSON.stringify(body) });
-    if (reply.kind !== 'failed' || reply.failure.status === 404 || reply.failure.status === 409) return;
+    const reply = await this.#client.transport.send({ ...call, contentType, body: JSON.stringify(body) });
+    if (reply.kind !== 'failed' || reply.failure.status === 404 || isOtherUid(reply.failure)) return;
     throw errorOfFailure(`PATCH ${path}`, reply.failure);
   }
 }
@@ -58,7 +60,8 @@ export class KubeNodeTaints implements NodeTaints {
       { op: 'test', path: `${taint}/key`, value: taintKey },
       { op: 'remove', path: taint },
     ];
-    const call = { method: 'PATCH', path, contentType: 'application/json-patch+json' } as const;
+    const contentType = 'application/json-patch+json';
+    const call = { method: 'PATCH', path, query: { fieldManager }, contentType } as const;
     const reply = await this.#client.transport.send({ ...call, body: JSON.stringify(patch) });
     if (reply.kind !== 'failed' || reply.failure.status === 404) return;
     if (reply.failure.status === 422) throw new MetaveilError('kubernetes-conflict', `PATCH ${path}: it changed`);

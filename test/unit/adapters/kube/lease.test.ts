@@ -10,6 +10,8 @@ import { FakeTimers } from './fake-timers.ts';
 class FakeLease implements LeaseStore {
   stored: StoredLease | undefined;
   down = false;
+  /** Runs while a renewal is on its way. */
+  onReplace: () => void = () => undefined;
   #version = 0;
 
   read(): Promise<StoredLease | undefined> {
@@ -25,6 +27,7 @@ class FakeLease implements LeaseStore {
 
   replace(previous: StoredLease, record: LeaseRecord): Promise<void> {
     return this.#guard(() => {
+      this.onReplace();
       if (this.stored?.resourceVersion !== previous.resourceVersion) {
         throw new MetaveilError('kubernetes-conflict', 'changed');
       }
@@ -176,6 +179,23 @@ describe('Leader election', () => {
     await pass(2_000, time.timers);
     assert.equal(election.isLeader(), true);
     assert.deepEqual(roles.slice(-2), ['follower', 'leader']);
+    await election.stop();
+  });
+
+  it('tells of a loss that happened while a renewal was on its way', async () => {
+    const lease = new FakeLease();
+    const time = clocks();
+    const { election, roles } = elector(lease, 'a', time);
+    election.start();
+    await settle();
+    lease.onReplace = () => {
+      time.asleepMs = 9_000;
+      lease.onReplace = () => undefined;
+    };
+    await pass(2_000, time.timers);
+    assert.equal(election.isLeader(), true);
+    assert.deepEqual(roles.slice(-2), ['follower', 'leader']);
+    assert.equal(roles.length, 4);
     await election.stop();
   });
 
