@@ -3,6 +3,7 @@ import { createServer } from 'node:https';
 import type { Server } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { MetaveilError } from '../../core/errors.ts';
 import { defaultNamespace, nodeApiAudience, proxyServiceAccount } from '../../core/names.ts';
 import { describeError } from '../../telemetry/log.ts';
 import type { Refusal } from '../wire/errors.ts';
@@ -34,7 +35,7 @@ import type { FrameStream } from './session.ts';
 import type { WatchSessionsOptions } from './sessions.ts';
 
 export interface NodeApiServerOptions
-  extends MinterOptions, Pick<WatchSessionsOptions, 'heartbeatMs' | 'stallMs' | 'maxSessions'> {
+  extends MinterOptions, Pick<WatchSessionsOptions, 'heartbeatMs' | 'stallMs' | 'ackMs' | 'maxSessions'> {
   readonly reviewer: TokenReviewer;
   readonly pods: ProxyPods;
   readonly snapshots: NodeSnapshots;
@@ -89,10 +90,14 @@ export class NodeApiServer {
   /** Rejects with invalid-configuration when the address cannot be used. */
   async listen(address: { readonly host: string; readonly port: number }): Promise<AddressInfo> {
     const listening = Promise.withResolvers<undefined>();
-    this.#server.once('error', listening.reject);
+    const failed = (cause: Error): void => {
+      const where = `${address.host}:${address.port}`;
+      listening.reject(new MetaveilError('invalid-configuration', `cannot listen on ${where}`, { cause }));
+    };
+    this.#server.once('error', failed);
     this.#server.listen(address.port, address.host, () => listening.resolve(undefined));
     await listening.promise;
-    this.#server.off('error', listening.reject);
+    this.#server.off('error', failed);
     const bound = this.#server.address() as AddressInfo;
     this.#options.log.info('nodeapi-listening', { address: `${bound.address}:${bound.port}` });
     return bound;

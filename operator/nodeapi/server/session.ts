@@ -44,6 +44,8 @@ export class WatchSession {
   #outstanding: NodeSnapshot[] = [];
   /** Since when the stream takes nothing (ms since the epoch). */
   #blockedSince: number | undefined;
+  /** Since when something that was sent waits to be acknowledged (ms since the epoch). */
+  #unacknowledgedSince: number | undefined;
 
   constructor(options: SessionOptions) {
     this.caller = options.caller;
@@ -52,6 +54,10 @@ export class WatchSession {
 
   get blockedSince(): number | undefined {
     return this.#blockedSince;
+  }
+
+  get unacknowledgedSince(): number | undefined {
+    return this.#unacknowledgedSince;
   }
 
   hello(now: number): void {
@@ -69,6 +75,7 @@ export class WatchSession {
     if (Buffer.byteLength(text) > wireLimits.frameBytes) return 'too-large';
     this.#sent = current;
     this.#outstanding = [...this.#outstanding, current].slice(-maxOutstanding);
+    this.#unacknowledgedSince ??= now;
     this.#writeText(text, now);
     return 'sent';
   }
@@ -97,6 +104,7 @@ export class WatchSession {
     if (snapshot === undefined) return undefined;
     // The acknowledged one stays: the same version is acknowledged again when readiness changes.
     this.#outstanding = this.#outstanding.slice(index);
+    if (version === this.#sent?.version) this.#unacknowledgedSince = undefined;
     const rejected = nacks.flatMap(({ key, reason }) => {
       const resource = snapshot.resources.get(key)?.resource;
       const object = resource === undefined ? undefined : objectOf(resource);

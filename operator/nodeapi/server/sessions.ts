@@ -21,6 +21,11 @@ export interface WatchSessionsOptions {
   readonly heartbeatMs?: number;
   /** A consumer that takes nothing for so long is cut; default 15,000. */
   readonly stallMs?: number;
+  /**
+   * A proxy that does not acknowledge for so long is cut; default 30,000. A machine that lost its power closes no
+   * connection, and must not hold back `Programmed` until TCP gives up.
+   */
+  readonly ackMs?: number;
   /** Default 20,000. */
   readonly maxSessions?: number;
 }
@@ -44,6 +49,7 @@ export class WatchSessions {
   readonly #options: WatchSessionsOptions;
   readonly #heartbeatMs: number;
   readonly #stallMs: number;
+  readonly #ackMs: number;
   readonly #byInstance = new Map<PodUid, WatchSession>();
   readonly #byNode = new Map<string, Set<WatchSession>>();
   #nextHeartbeat: number;
@@ -53,6 +59,7 @@ export class WatchSessions {
     this.#options = options;
     this.#heartbeatMs = options.heartbeatMs ?? 10_000;
     this.#stallMs = options.stallMs ?? 15_000;
+    this.#ackMs = options.ackMs ?? 30_000;
     this.#nextHeartbeat = options.clock.now() + this.#heartbeatMs;
     this.#cancelTick = options.clock.after(tickMs, () => this.#tick());
     options.snapshots.onChange((nodes) => this.#nodesChanged(nodes));
@@ -130,8 +137,8 @@ export class WatchSessions {
     const heartbeat = now >= this.#nextHeartbeat;
     if (heartbeat) this.#nextHeartbeat = now + this.#heartbeatMs;
     for (const session of [...this.#byInstance.values()]) {
-      if (session.blockedSince !== undefined && now - session.blockedSince >= this.#stallMs)
-        this.#cut(session, 'too slow');
+      if (isOver(session.blockedSince, this.#stallMs, now)) this.#cut(session, 'too slow');
+      else if (isOver(session.unacknowledgedSince, this.#ackMs, now)) this.#cut(session, 'no acknowledgement');
       else if (session.caller.credentialExpiresAt <= now) this.#end(session, 'credential-due');
       else if (heartbeat) session.heartbeat(now);
     }
@@ -169,4 +176,8 @@ export class WatchSessions {
     const { uid, nodeName } = session.caller.pod;
     this.#options.log.info(event, { node: nodeName, podUid: uid, reason });
   }
+}
+
+function isOver(since: number | undefined, limitMs: number, now: number): boolean {
+  return since !== undefined && now - since >= limitMs;
 }

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
+import type { PodUid } from '../../../operator/core/brand.ts';
+import { Gate } from '../../../operator/nodeapi/server/gate.ts';
 import { methodNames, methods } from '../../../operator/nodeapi/wire/methods.ts';
 import type { RefusalCode } from '../../../operator/nodeapi/wire/errors.ts';
 import { bindingView, settings, workload } from './resources.ts';
@@ -268,6 +270,49 @@ describe("node A's credential", () => {
     const body = JSON.stringify({ sequence: 1, counts });
     await rawCall(cluster, port, { verb: 'POST', path: '/v1/report', headers, body });
     assert.deepEqual(cluster.counts, [{ node: 'node-a', counts: [counts[1]] }]);
+  });
+});
+
+describe('one node', () => {
+  it('that reports the same twice is counted once', async (t) => {
+    const cluster = twoNodes();
+    const { port } = await startReplica(t, cluster);
+    const headers = { authorization: bearer(cluster.proxy('proxy-a', 'node-a')) };
+    const counts = [{ policy: '', decision: 'concealed', count: 3 }];
+    for (const sequence of [7, 7, 6, 8]) {
+      const body = JSON.stringify({ sequence, counts });
+      assert.equal((await rawCall(cluster, port, { verb: 'POST', path: '/v1/report', headers, body })).status, 200);
+    }
+    assert.equal(cluster.counts.length, 2);
+  });
+
+  it('that calls without end is slowed down, others are not', async () => {
+    const cluster = twoNodes();
+    const callers = new Map(
+      ['a', 'b'].map((name) => {
+        cluster.proxy(`proxy-${name}`, `node-${name}`);
+        const pod = cluster.pods.find(`proxy-${name}` as PodUid);
+        assert.ok(pod);
+        return [name, { kind: 'proxy', pod, credentialExpiresAt: Number.MAX_SAFE_INTEGER } as const];
+      }),
+    );
+    const gate = new Gate({
+      authentication: {
+        callerOf: ([name] = []) => Promise.resolve(callers.get(name ?? '') ?? { kind: 'nobody', code: 'pod-unknown' }),
+      },
+      leadership: { role: () => ({ kind: 'leader' }), onChange: () => () => undefined },
+      protocols: { min: 1, max: 1 },
+      clock: cluster.clock,
+    });
+    const call = (name: string) =>
+      gate.admit({ verb: 'POST', target: '/v1/token', authorization: [name], protocols: '1-1' });
+    for (let count = 0; count < 2000; count += 1) assert.equal((await call('a')).kind, 'admitted');
+    const refused = await call('a');
+    assert.ok(refused.kind === 'refused');
+    assert.deepEqual([refused.refusal.code, refused.refusal.retryAfterMs], ['rate-limited', 10]);
+    assert.equal((await call('b')).kind, 'admitted');
+    cluster.clock.advance(10);
+    assert.equal((await call('a')).kind, 'admitted');
   });
 });
 

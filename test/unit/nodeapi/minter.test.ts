@@ -317,6 +317,23 @@ describe('revocation', () => {
     });
   }
 
+  it('a provider that changes while it is asked: what the old pool gave is not served', async () => {
+    const { mint, workloads, google } = world();
+    google.hold();
+    const asked = mint();
+    await settle();
+    const known = workloads.workloads.get('pod-w1');
+    assert.ok(known);
+    const provider = { audience: '//iam.googleapis.com/other', universeDomain: 'googleapis.com' };
+    workloads.workloads.set('pod-w1', { ...known, provider });
+    google.release();
+    assert.equal(tokenOf(await asked), 'SECRET-access-2');
+    assert.deepEqual(
+      google.accessRequests.map((request) => request.provider.audience),
+      [audience, provider.audience],
+    );
+  });
+
   it('of one binding leaves the others alone', async () => {
     const { mint, add, workloads, google } = world();
     add('other', 'node-a', bindingView('other'));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import fc from 'fast-check';
@@ -242,6 +242,58 @@ describe('a stream that is no use', () => {
       gaps.push(cluster.clock.now() - from);
     }
     assert.ok((gaps.at(-1) ?? 0) > 10 * (gaps[0] ?? 0), gaps.join());
+  });
+
+  it('a good session makes the next pause a short one', async (t) => {
+    const { watches, cluster } = await watching(t, (response, count) => {
+      if (count === 8) send(response, hello, snapshotFrame(base));
+      response.end();
+    });
+    const watchAfter = async (count: number): Promise<number> => {
+      const from = cluster.clock.now();
+      await until(`watch ${count}`, () => {
+        cluster.clock.advance(50);
+        return watches.length >= count;
+      });
+      return cluster.clock.now() - from;
+    };
+    await until('first', () => watches.length === 1);
+    const long = await watchAfter(8);
+    const short = await watchAfter(9);
+    assert.ok(short < long / 5, `${short} after ${long}`);
+  });
+
+  it('an acknowledgement that fails is given again, with the version of then', async (t) => {
+    let calls = 0;
+    const { cluster, address } = await listening(t, (request, response) => {
+      if (request.url?.startsWith('/v1/watch') === true) {
+        send(response, hello, snapshotFrame(base));
+        return;
+      }
+      calls += 1;
+      response.writeHead(calls === 1 ? 500 : 200).end('{}');
+    });
+    const { client } = newClient(t, cluster, { service: address, token: 'a.b.c' });
+    await client.start();
+    await until('refused', () => calls === 1);
+    await until('given again', () => {
+      cluster.clock.advance(10);
+      return calls === 2;
+    });
+  });
+
+  it('a kept connection that was closed meanwhile costs nobody a token', async (t) => {
+    const seen = new Set<Socket>();
+    const { cluster, address } = await listening(t, (request, response) => {
+      // Each connection answers once, and hangs up on its second request.
+      if (seen.has(request.socket)) request.socket.destroy();
+      else response.end(JSON.stringify({ kind: 'refused', refusal: { kind: 'unbound' } }));
+      seen.add(request.socket);
+    });
+    const { client } = newClient(t, cluster, { service: address, token: 'a.b.c' });
+    const ask = () => client.request('p' as PodUid, { kind: 'access', scopes: [] }, new AbortController().signal);
+    for (let call = 0; call < 4; call += 1) assert.equal((await ask()).kind, 'refused');
+    assert.equal(seen.size, 4);
   });
 
   it('no reply to a call can crash the proxy (property)', async (t) => {

@@ -177,6 +177,25 @@ describe('a watch ends', () => {
     assert.deepEqual([stream.state, stream.frames.at(-1)?.reason, sessions.size], ['ended', 'credential-due', 0]);
   });
 
+  it('when nothing is acknowledged for 30 s: a machine without power closes no connection', () => {
+    const { clock, snapshots, programming, callerOf, open, sessions, log } = world();
+    const [dead, alive] = [callerOf('proxy-a', 'node-a'), callerOf('proxy-b', 'node-b')];
+    const streams = [open(dead), open(alive)].map(({ stream }) => stream);
+    for (const node of ['node-a', 'node-b']) snapshots.set(node, policy('hide'));
+    clock.advance(20_000);
+    const again = snapshots.set('node-b', policy('hide', { generation: 2 }));
+    sessions.acknowledge(alive, { version: again.version, ...none });
+    clock.advance(10_000);
+    assert.deepEqual(
+      streams.map(({ state }) => state),
+      ['destroyed', 'open'],
+    );
+    assert.equal(log.of('nodeapi-watch-closed')[0]?.['reason'], 'no acknowledgement');
+    assert.deepEqual(programming.programming('policy-hide', 1).disconnected, ['node-a']);
+    clock.advance(60_000);
+    assert.equal(streams[1]?.state, 'open');
+  });
+
   it('when its pod is gone', () => {
     const { pods, callerOf, open } = world();
     const { stream } = open(callerOf('proxy-a', 'node-a'));
