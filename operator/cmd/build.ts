@@ -1,16 +1,32 @@
 /**
- * `npm run build`: bundles what ships into dist/, one entry per process. The proxy's bundle contains only what the proxy
+ * `npm run build`: bundles what ships into dist/, one file per process. The proxy's bundle contains only what the proxy
  * reaches; shared chunks would make it load code of the controller.
  */
 import { rm, stat } from 'node:fs/promises';
 import { build } from 'esbuild';
+import type { Plugin } from 'esbuild';
 
-const entries = ['metaveil', 'controller', 'proxy', 'intercept'] as const;
+const entries = ['metaveil', 'controller', 'run', 'pod-client', 'proxy', 'intercept'] as const;
 const outputFolder = 'dist';
 
-/** Some dependencies are CommonJS and call require for Node's own modules. */
-const requireBanner =
-  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+/** Some dependencies are CommonJS: they call require for Node's own modules and look for their folder. */
+const banner = `import { createRequire as __createRequire } from 'node:module';
+import { dirname as __directoryOf } from 'node:path';
+import { fileURLToPath as __pathOf } from 'node:url';
+const require = __createRequire(import.meta.url);
+const __filename = __pathOf(import.meta.url);
+const __dirname = __directoryOf(__filename);`;
+
+/** A process that is loaded only when asked for stays a file of its own. */
+const ownFiles: Plugin = {
+  name: 'own-files',
+  setup: (bundling) => {
+    bundling.onResolve({ filter: /^\.\/[a-z-]+\.ts$/ }, ({ path, kind }) => {
+      const isProcess = kind === 'dynamic-import' && entries.some((entry) => path === `./${entry}.ts`);
+      return isProcess ? { path: path.replace(/\.ts$/, '.js'), external: true } : undefined;
+    });
+  },
+};
 
 async function bundle(entry: string): Promise<void> {
   const outfile = `${outputFolder}/${entry}.js`;
@@ -21,12 +37,12 @@ async function bundle(entry: string): Promise<void> {
     platform: 'node',
     target: 'node24',
     format: 'esm',
-    minifySyntax: true,
+    minify: true,
+    keepNames: true,
     legalComments: 'linked',
     logLevel: 'warning',
-    banner: { js: requireBanner },
-    // The other processes are started from their own bundles.
-    external: entries.filter((other) => other !== entry).map((other) => `./${other}.js`),
+    banner: { js: banner },
+    plugins: [ownFiles],
   });
   const { size } = await stat(outfile);
   process.stdout.write(`${outfile}  ${Math.ceil(size / 1024)} KiB\n`);

@@ -26,6 +26,9 @@ export interface RunOptions {
   readonly once: boolean;
 }
 
+/** Beside this file, from source and when bundled. */
+const podProgram = fileURLToPath(new URL(import.meta.url.replace(/\brun\.(?=[jt]s$)/, 'pod-client.')));
+
 /** How long to wait for conditions to settle before they are printed as they are, in ms. */
 const settleMs = 10_000;
 const pollMs = 50;
@@ -129,8 +132,7 @@ async function askClient(port: number, embedded: Embedded, pod: Pod, path: Canon
     GCE_METADATA_ROOT: here,
     METADATA_SERVER_DETECTION: 'assume-present',
   };
-  const program = fileURLToPath(import.meta.resolve('./pod-client.ts'));
-  const { stdout } = await promisify(execFile)(process.execPath, [program], { env, timeout: 30_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, [podProgram], { env, timeout: 30_000 });
   const report = JSON.parse(stdout) as PodClientReport;
   const answer =
     report.kind === 'token'
