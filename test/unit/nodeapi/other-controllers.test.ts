@@ -273,13 +273,12 @@ describe('a stream that is no use', () => {
       calls += 1;
       response.writeHead(calls === 1 ? 500 : 200).end('{}');
     });
-    const { client } = newClient(t, cluster, { service: address, token: 'a.b.c' });
+    const { client, log } = newClient(t, cluster, { service: address, token: 'a.b.c' });
     await client.start();
-    await until('refused', () => calls === 1);
-    await until('given again', () => {
-      cluster.clock.advance(10);
-      return calls === 2;
-    });
+    await until('refused', () => log.of('controller-disconnected').length === 1);
+    // Less than the silence that would end the watch.
+    cluster.clock.advance(1000);
+    await until('given again', () => calls === 2);
   });
 
   it('a kept connection that was closed meanwhile costs nobody a token', async (t) => {

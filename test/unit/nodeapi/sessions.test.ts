@@ -253,6 +253,16 @@ describe('an acknowledgement', () => {
     assert.equal(programming.programming('policy-hide', 2).programmed, 1);
   });
 
+  it('that comes late does not undo a newer one', () => {
+    const { snapshots, programming, callerOf, open, sessions } = world();
+    const caller = callerOf('proxy-a', 'node-a');
+    const first = snapshots.set('node-a', policy('hide'));
+    open(caller);
+    const second = snapshots.set('node-a', policy('hide', { generation: 2 }));
+    for (const { version } of [second, first]) sessions.acknowledge(caller, { version, ...none });
+    assert.equal(programming.programming('policy-hide', 2).programmed, 1);
+  });
+
   it('of a version that was never sent, or was sent to others, changes nothing', () => {
     const { snapshots, programming, callerOf, open, sessions } = world();
     const caller = callerOf('proxy-a', 'node-a');
