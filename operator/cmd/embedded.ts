@@ -74,7 +74,7 @@ export class Embedded {
   private constructor(parts: EmbeddedParts) {
     this.#parts = parts;
     const { cluster, google, issuer, logger } = parts;
-    this.objects = new LocalObjects(cluster.store);
+    this.objects = new LocalObjects(cluster);
     this.#controlPlane = new ControlPlane({
       store: cluster.store,
       writer: this.objects,

@@ -5,7 +5,7 @@
 import type { MetadataProxy } from '../../api/v1/index.ts';
 import type { Hash } from '../../core/brand.ts';
 import { sameValue } from '../../core/cluster/equal.ts';
-import { keyOf, storeKinds } from '../../core/cluster/kinds.ts';
+import { keyOf, objectKey, storeKinds } from '../../core/cluster/kinds.ts';
 import type { CustomObject, StoredObject } from '../../core/cluster/kinds.ts';
 import { ClusterStore } from '../../core/cluster/store.ts';
 import { proxyServiceAccount } from '../../core/names.ts';
@@ -37,6 +37,8 @@ const hostIP = '127.0.0.1';
 export class LocalCluster {
   readonly store = new ClusterStore();
   readonly #parts: LocalClusterParts;
+  /** What the operator made, by kind and name: it outlives a change of the files. */
+  readonly #made = new Map<string, StoredObject>();
 
   constructor(parts: LocalClusterParts) {
     this.#parts = parts;
@@ -47,11 +49,36 @@ export class LocalCluster {
     const own = samples.resources.map(({ object }, index) => this.#withMetadata(object, index));
     const raws = this.#surroundings(samples, own);
     const projected = raws.map((raw) => this.#parts.project(raw)).filter((object) => object !== undefined);
-    const objects = new Map([...projected, ...own].map((object) => [`${object.kind}/${keyOf(object)}`, object]));
+    const all = [...projected, ...own, ...this.#made.values()];
+    const objects = new Map(all.map((object) => [identityOf(object), object]));
     for (const kind of storeKinds) {
       const ofKind = [...objects.values()].filter((object) => object.kind === kind);
       this.store.replace(kind, ofKind);
     }
+  }
+
+  /** The operator applied an object: it sees it again, as through a watch. */
+  created(manifest: ForeignObject): void {
+    const object = this.#parts.project(this.#withUid(manifest));
+    if (object === undefined) return;
+    this.#made.set(identityOf(object), object);
+    this.store.upsert(object);
+  }
+
+  /** The operator deleted an object. */
+  deleted({
+    kind,
+    namespace = '',
+    name,
+  }: {
+    readonly kind: string;
+    readonly namespace?: string;
+    readonly name: string;
+  }): void {
+    const object = this.#made.get(`${kind}/${objectKey(namespace, name)}`);
+    if (object === undefined) return;
+    this.#made.delete(identityOf(object));
+    this.store.remove(object.kind, keyOf(object));
   }
 
   /** Where proxies run: one for every MetadataProxy. */
@@ -92,7 +119,6 @@ export class LocalCluster {
     return [
       ...missing.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
       ...[...namespaces].map((namespace) => account(namespace, 'default')),
-      account(this.#parts.namespace, proxyServiceAccount),
     ];
   }
 
@@ -147,6 +173,10 @@ export class LocalCluster {
       digits.slice(20, 32),
     ].join('-');
   }
+}
+
+function identityOf(object: StoredObject): string {
+  return `${object.kind}/${keyOf(object)}`;
 }
 
 function proxyPodOf(proxyName: string): LocalProxyPod {

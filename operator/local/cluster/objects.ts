@@ -19,13 +19,20 @@ export interface RecordedEvent extends KubernetesEvent {
   readonly on: string;
 }
 
+/** Who is told of what was written, so that the operator sees its own objects again as through a watch. */
+export interface ObjectMirror {
+  readonly store: ClusterStore;
+  created(object: AppliedObject): void;
+  deleted(ref: ObjectRef): void;
+}
+
 export class LocalObjects implements ObjectWriter, EventRecorder {
-  readonly #store: ClusterStore;
+  readonly #mirror: ObjectMirror;
   readonly #objects = new Map<string, AppliedObject>();
   readonly #events: RecordedEvent[] = [];
 
-  constructor(store: ClusterStore) {
-    this.#store = store;
+  constructor(mirror: ObjectMirror) {
+    this.#mirror = mirror;
   }
 
   /** Everything the controllers made, sorted by kind, namespace and name. */
@@ -39,6 +46,7 @@ export class LocalObjects implements ObjectWriter, EventRecorder {
 
   apply(object: AppliedObject): Promise<void> {
     this.#objects.set(identity(object.kind, object.metadata), object);
+    this.#mirror.created(object);
     return Promise.resolve();
   }
 
@@ -49,6 +57,7 @@ export class LocalObjects implements ObjectWriter, EventRecorder {
 
   delete(ref: ObjectRef): Promise<void> {
     this.#objects.delete(identity(ref.kind, ref));
+    this.#mirror.deleted(ref);
     return Promise.resolve();
   }
 
@@ -94,8 +103,8 @@ export class LocalObjects implements ObjectWriter, EventRecorder {
 
   #change(ref: ObjectRef, change: (object: CustomObject) => CustomObject): void {
     const kind = ref.kind as StoreKind;
-    const object = this.#store.get(kind, objectKey(ref.namespace ?? '', ref.name));
-    if (object !== undefined && 'spec' in object) this.#store.upsert(change(object));
+    const object = this.#mirror.store.get(kind, objectKey(ref.namespace ?? '', ref.name));
+    if (object !== undefined && 'spec' in object) this.#mirror.store.upsert(change(object));
   }
 }
 
