@@ -11,7 +11,7 @@ import type { Logger } from '../telemetry/log.ts';
 import type { KernelRules, TargetProbe, ToolFailure } from './ports.ts';
 
 /** Together with the time nft takes, a change by somebody else is repaired within a second. */
-const checkEveryMs = 600;
+const checkEveryMs = 750;
 /** While nothing helps, for example because the table is somebody else's. */
 const longestPauseMs = 10_000;
 /** A newer instance may restart in place; only after this many checks in a row is it taken for dead. */
@@ -47,7 +47,10 @@ export class Interceptor {
   #reported: InterceptMessage | undefined;
   /** Whether the current plan was in place before: what is missing then was taken away by somebody. */
   #wasInPlace = false;
+  /** Another instance's checks without an answer, in a row. */
   #silentChecks = 0;
+  /** What was read from the last listing: most checks see the same text again. */
+  #lastListing: { readonly text: string; readonly found: Found } | undefined;
   #failures = 0;
   #work: Promise<void> = Promise.resolve();
   #cancelCheck: () => void = () => undefined;
@@ -174,9 +177,8 @@ export class Interceptor {
     const listed = await this.#parts.kernel.list();
     if (listed.kind === 'failed') return listed;
     if (listed.kind === 'missing') return { kind: 'found', table: undefined };
-    const listing = readListing(listed.text);
-    if (listing.kind === 'table') return { kind: 'found', table: listing.table };
-    return { kind: 'failed', code: 'listing-unreadable', reason: listing.reason };
+    if (this.#lastListing?.text !== listed.text) this.#lastListing = { text: listed.text, found: read(listed.text) };
+    return this.#lastListing.found;
   }
 
   async #remove(): Promise<InterceptMessage> {
@@ -205,6 +207,12 @@ export class Interceptor {
     this.#reported = message;
     this.#parts.report(message);
   }
+}
+
+function read(text: string): Found {
+  const listing = readListing(text);
+  if (listing.kind === 'table') return { kind: 'found', table: listing.table };
+  return { kind: 'failed', code: 'listing-unreadable', reason: listing.reason };
 }
 
 function isSame(one: InterceptMessage | undefined, other: InterceptMessage): boolean {

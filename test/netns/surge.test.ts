@@ -52,6 +52,15 @@ describe('two instances on one node', () => {
     assert.equal(await whoAnswers(), 'new');
   });
 
+  it('takes a client that waits for the dead old one to the new one on the other port', async () => {
+    const old = await instance('old', 9880).start();
+    await old.kill();
+    const waiting = pod.call('get', { host: server, port: 80, timeoutMs: 10_000 });
+    await instance('new', 9881).start();
+    const answer = await waiting;
+    assert.match(answer.kind === 'reply' ? answer.body : answer.code, /^new /);
+  });
+
   it('keeps an open connection with the instance it began with', async () => {
     await instance('old', 9880).start();
     await pod.call('hold', { name: 'open', host: server, port: 80 });
