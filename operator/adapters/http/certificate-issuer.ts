@@ -1,4 +1,5 @@
-import './reflect-metadata.ts';
+// First of all: @peculiar/x509 refuses to load without it.
+import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import {
   BasicConstraintsExtension,
