@@ -1,6 +1,6 @@
-import { cloudPlatformScope } from '../names.ts';
 import type { ServiceAccountSource } from '../policy/decision.ts';
 import type { BindingView, EmulatedInstance } from '../snapshot/types.ts';
+import { defaultScopes } from '../token/grants.ts';
 import { directory, isSpellable, list, number, text, type DirectoryNode } from './node.ts';
 
 /** All of /computeMetadata/v1/ for one workload. */
@@ -51,12 +51,12 @@ export function serviceAccountsTree(account: ServiceAccountSource): DirectoryNod
 }
 
 /** Python asks for exactly the scopes that stand here, so they must be ones the binding grants. */
-function accountTree({ email, scopes }: BindingView): DirectoryNode {
+function accountTree(binding: BindingView): DirectoryNode {
   return directory({
     aliases: list(['default']),
-    email: text(email),
+    email: text(binding.email),
     identity: { kind: 'dynamic', leaf: 'identity' },
-    scopes: list(scopes ?? [cloudPlatformScope]),
+    scopes: list(defaultScopes(binding)),
     token: { kind: 'dynamic', leaf: 'token' },
   });
 }
