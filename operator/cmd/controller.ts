@@ -23,7 +23,7 @@ import { MetaveilError } from '../core/errors.ts';
 import { controllerService, leaseName, nodeApiPort } from '../core/names.ts';
 import { createLogger, describeError } from '../telemetry/log.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { ControlPlane } from './control-plane.ts';
+import { ControlPlane, serverName } from './control-plane.ts';
 import { readConfiguration } from './controller-configuration.ts';
 import type { ControllerConfiguration } from './controller-configuration.ts';
 import { serveHealth } from './health.ts';
@@ -125,7 +125,7 @@ async function partsOf(
   const { allowInsecureEndpoints, image, namespace, podName } = configuration;
   const discovery = new ApiDiscovery(client, systemTimers);
   const place = (name: string) => ({ namespace, name });
-  const mayWrite = () => election.role().kind === 'leader';
+  const mayWrite = () => election.isLeader();
   return {
     store,
     writer: new KubeWriter({ client, discovery, mayWrite }),
@@ -150,6 +150,7 @@ async function partsOf(
       namespace,
       image,
       nodeApiUrl: configuration.nodeApiUrl ?? (await serviceUrl(client, namespace)),
+      nodeApiName: serverName(namespace),
       caConfigMap: trustConfigMap,
     },
     allowInsecureEndpoints,

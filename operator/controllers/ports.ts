@@ -65,7 +65,10 @@ export interface ObjectWriter {
     type: { readonly apiVersion: string; readonly kind: string; readonly namespace?: string },
     labels: Readonly<Record<string, string>>,
   ): Promise<readonly OwnedObject[]>;
-  /** Server-side apply of the whole status of one of our kinds; an object that is gone is fine. */
+  /**
+   * Server-side apply of the whole status of one of our kinds; an object that is gone is fine. Throws
+   * kubernetes-conflict if `ref` has a uid and another object has the name now.
+   */
   updateStatus(ref: ObjectRef, status: object): Promise<void>;
   addFinalizer(ref: ObjectRef, finalizer: string): Promise<void>;
   /** Removes only this one, by JSON patch with a test; one that is absent already is fine. */
