@@ -2,7 +2,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 
 /** Program → Debian package. */
-const programs = { ip: 'iproute2', nft: 'nftables', conntrack: 'conntrack' } as const;
+const programs = {
+  ip: 'iproute2',
+  nft: 'nftables',
+  conntrack: 'conntrack',
+  nsenter: 'util-linux',
+  setpriv: 'util-linux',
+  sysctl: 'procps',
+} as const;
 
 function isPresent(program: string): boolean {
   return spawnSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' }).status === 0;
@@ -12,7 +19,7 @@ function isPresent(program: string): boolean {
 export function installTools(): void {
   const missing = Object.entries(programs).filter(([program]) => !isPresent(program));
   if (missing.length === 0 || process.getuid?.() !== 0 || !isPresent('apt-get')) return;
-  const packages = missing.map(([, name]) => name);
+  const packages = [...new Set(missing.map(([, name]) => name))];
   process.stderr.write(`installing ${packages.join(', ')}\n`);
   execFileSync('apt-get', ['update', '-qq'], { stdio: ['ignore', 'ignore', 'inherit'] });
   execFileSync('apt-get', ['install', '-y', '-qq', ...packages], { stdio: ['ignore', 'ignore', 'inherit'] });

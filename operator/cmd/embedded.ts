@@ -93,6 +93,7 @@ export class Embedded {
         namespace,
         image: 'metaveil',
         nodeApiUrl: 'https://metaveil-controller:8443',
+        nodeApiName: serverName(namespace),
         caConfigMap: 'metaveil-node-api-ca',
       },
       allowInsecureEndpoints: false,

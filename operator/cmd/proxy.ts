@@ -5,12 +5,16 @@ import { MetaveilError } from '../core/errors.ts';
 import { metadataHosts } from '../core/request/host.ts';
 import { NodeApiClient } from '../nodeapi/client/client.ts';
 import { readConfiguration, type ProxyConfiguration } from '../proxy/configuration.ts';
+import { InterceptLink } from '../proxy/intercept-link.ts';
 import { startProxy, type ProxyOptions, type RunningProxy } from '../proxy/server.ts';
 import { createLogger, describeError, type Logger } from '../telemetry/log.ts';
 import { sha256, systemTimers } from './system.ts';
 
 /** How long the controller may take to answer whether this node is released, in ms. */
 const leaveMs = 3_000;
+
+/** How long intercept may take to remove the rules, in ms. */
+const releaseMs = 5_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -29,6 +33,7 @@ export async function main(argv: readonly string[], env: Environment): Promise<n
 
 async function run(configuration: ProxyConfiguration, logger: Logger, ending: Promise<void>): Promise<void> {
   const client = nodeApiClient(configuration, logger);
+  const link = await interceptLink(configuration, logger);
   await client.start();
   try {
     const proxy = await listenOnFreePort(configuration, {
@@ -43,19 +48,52 @@ async function run(configuration: ProxyConfiguration, logger: Logger, ending: Pr
         clusterDomain: configuration.clusterDomain,
       },
     });
-    client.setReady(true);
+    announce(proxy, client, link);
     await ending;
-    await leave(client, proxy, configuration.drainMs, logger);
+    await leave({ client, proxy, link }, configuration.drainMs, logger);
   } finally {
+    await link?.close();
     await client.stop();
   }
 }
 
+/** Undefined where nothing redirects pods to this proxy. */
+async function interceptLink(
+  { interceptDir: directory }: ProxyConfiguration,
+  logger: Logger,
+): Promise<InterceptLink | undefined> {
+  if (directory === '') return undefined;
+  const uptimeMs = () => Number(process.hrtime.bigint() / 1_000_000n);
+  const link = new InterceptLink({ directory, timers: systemTimers, logger, uptimeMs });
+  await link.listen();
+  return link;
+}
+
+/** An instance that pods are not redirected to is not ready, whatever else works: they would see the node's server. */
+function announce(proxy: RunningProxy, client: NodeApiClient, link: InterceptLink | undefined): void {
+  if (link === undefined) { client.setReady(true); return; }
+  link.onChange(() => {
+    // A restarted intercept is absent for a moment and the rules stay, so that alone changes nothing.
+    if (link.state.kind === 'applied') client.setReady(true);
+    if (link.state.kind === 'failed') client.setReady(false);
+  });
+  link.serving(proxy.addresses[0]?.port ?? 0);
+}
+
+interface ProxyParts {
+  readonly client: NodeApiClient;
+  readonly proxy: RunningProxy;
+  readonly link: InterceptLink | undefined;
+}
+
 /** Tokens stay available while the last requests finish, so the client ends after the proxy. */
-async function leave(client: NodeApiClient, proxy: RunningProxy, drainMs: number, logger: Logger): Promise<void> {
+async function leave({ client, proxy, link }: ProxyParts, drainMs: number, logger: Logger): Promise<void> {
   logger.info('proxy-draining');
   client.setReady(false);
-  await client.leave(AbortSignal.timeout(leaveMs));
+  link?.draining();
+  const verdict = await client.leave(AbortSignal.timeout(leaveMs));
+  if (verdict === 'released') await link?.release(releaseMs);
+  else link?.keep();
   await proxy.close(drainMs);
 }
 

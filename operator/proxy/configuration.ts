@@ -13,6 +13,8 @@ export interface ProxyConfiguration {
   readonly tokenFile: string;
   /** An emptyDir for the last good snapshot. */
   readonly stateDir: string;
+  /** Directory shared with intercept; '' where nothing redirects pods. */
+  readonly interceptDir: string;
   /** Addresses of the node; the proxy listens on each. At least one. */
   readonly hostIPs: readonly string[];
   /** The first that is free is taken: during a rolling update two instances share the host. At least one. */
@@ -37,6 +39,7 @@ const settings = {
   'node-api-ca-file': { env: 'METAVEIL_NODE_API_CA_FILE' },
   'node-api-token-file': { env: 'METAVEIL_NODE_API_TOKEN_FILE' },
   'state-dir': { env: 'METAVEIL_STATE_DIR' },
+  'intercept-dir': { env: 'METAVEIL_INTERCEPT_DIR' },
   'host-ip': { env: 'METAVEIL_HOST_IP' },
   ports: { env: 'METAVEIL_PROXY_PORTS', fallback: proxyPorts.join(',') },
   'cluster-domain': { env: 'METAVEIL_CLUSTER_DOMAIN', fallback: 'cluster.local' },
@@ -64,6 +67,7 @@ export function readConfiguration(
     caFile: read('node-api-ca-file'),
     tokenFile: read('node-api-token-file'),
     stateDir: read('state-dir'),
+    interceptDir: flags['intercept-dir'] ?? env['METAVEIL_INTERCEPT_DIR'] ?? '',
     hostIPs: listOf('host-ip', read, (text) => (isIP(text) === 0 ? undefined : text)),
     ports: listOf('ports', read, portOf),
     clusterDomain: read('cluster-domain'),

@@ -9,6 +9,8 @@ export interface ProxyInstallation {
   readonly image: string;
   /** Where proxies reach the node API: an address, because the proxy must not need DNS. */
   readonly nodeApiUrl: string;
+  /** Name in the node API's certificate. */
+  readonly nodeApiName: string;
   /** ConfigMap in `namespace` with the node API's CA bundle under `ca.crt`. */
   readonly caConfigMap: string;
 }
@@ -104,9 +106,10 @@ function proxyContainer(spec: MetadataProxySpec, installation: ProxyInstallation
       { name: 'METAVEIL_NODE_API_CA_FILE', value: `${paths.ca}/ca.crt` },
       { name: 'METAVEIL_NODE_API_TOKEN_FILE', value: `${paths.token}/token` },
       { name: 'METAVEIL_STATE_DIR', value: paths.state },
-      { name: 'METAVEIL_INTERCEPT_DIR', value: paths.intercept },
-      fieldEnv('METAVEIL_HOST_IP', 'status.hostIP'),
-      fieldEnv('METAVEIL_NODE_NAME', 'spec.nodeName'),
+      { name: 'METAVEIL_NODE_API_SERVER_NAME', value: installation.nodeApiName },
+      // Without it the proxy waits for no rules before it calls itself ready.
+      ...(spec.interception === 'NFTables' ? [{ name: 'METAVEIL_INTERCEPT_DIR', value: paths.intercept }] : []),
+      fieldEnv('METAVEIL_HOST_IP', 'status.hostIPs'),
     ],
     resources: spec.resources ?? defaultResources,
     securityContext: {
@@ -136,8 +139,8 @@ function interceptContainer(
     image: spec.image ?? installation.image,
     imagePullPolicy: spec.imagePullPolicy,
     args: ['intercept'],
-    env: [{ name: 'METAVEIL_INTERCEPT_DIR', value: paths.intercept }, fieldEnv('METAVEIL_HOST_IP', 'status.hostIP')],
-    resources: { requests: { cpu: '5m', memory: '24Mi' }, limits: { memory: '48Mi' } },
+    env: [{ name: 'METAVEIL_INTERCEPT_DIR', value: paths.intercept }, fieldEnv('METAVEIL_HOST_IP', 'status.hostIPs')],
+    resources: { requests: { cpu: '10m', memory: '24Mi' }, limits: { memory: '48Mi' } },
     securityContext: {
       runAsUser: 0,
       runAsGroup: 0,
