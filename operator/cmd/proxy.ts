@@ -71,7 +71,10 @@ async function interceptLink(
 
 /** An instance that pods are not redirected to is not ready, whatever else works: they would see the node's server. */
 function announce(proxy: RunningProxy, client: NodeApiClient, link: InterceptLink | undefined): void {
-  if (link === undefined) { client.setReady(true); return; }
+  if (link === undefined) {
+    client.setReady(true);
+    return;
+  }
   link.onChange(() => {
     // A restarted intercept is absent for a moment and the rules stay, so that alone changes nothing.
     if (link.state.kind === 'applied') client.setReady(true);

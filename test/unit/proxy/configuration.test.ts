@@ -18,6 +18,7 @@ describe('configuration of the proxy', () => {
       caFile: '/ca/ca.crt',
       tokenFile: '/token/token',
       stateDir: '/state',
+      interceptDir: '',
       hostIPs: ['10.0.0.5'],
       ports: [9880, 9881],
       clusterDomain: 'cluster.local',
