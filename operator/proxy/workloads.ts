@@ -29,10 +29,13 @@ export function indexSnapshot(snapshot: NodeSnapshot): NodeIndex | undefined {
   const settings = resources.find((resource) => resource.kind === 'settings')?.body;
   if (settings === undefined) return undefined;
   const policies = new Map(resources.filter(isPolicy).map(({ body }) => [body.uid, body]));
-  const subjects = resources.filter(isWorkload).map(({ body }) => subjectOf(body, settings, policies));
+  const workloads = resources.filter(isWorkload).map(({ body }) => body);
+  const subjects = workloads
+    .map((workload) => subjectOf(workload, settings, policies))
+    .filter((subject) => subject !== undefined);
   const byUid = new Map(subjects.map((subject) => [subject.workload.uid, subject]));
   const addresses = new Map(subjects.map(({ workload }) => [workload.uid, addressesOf(workload)]));
-  const byAddress = addressTable(subjects);
+  const byAddress = addressTable(workloads, byUid);
   return {
     version: snapshot.version,
     settings,
@@ -87,23 +90,31 @@ function isPolicy(resource: Resource): resource is ResourceOf<'policy'> {
   return resource.kind === 'policy';
 }
 
+/**
+ * Undefined while the node lacks a policy that selects the pod, for example one that this version could not read:
+ * deciding without it could reveal what it conceals, so the pod counts as not known yet.
+ */
 function subjectOf(
   workload: Workload,
   settings: NodeSettings,
   policies: ReadonlyMap<PolicyUid, CompiledPolicy>,
-): PolicySubject {
+): PolicySubject | undefined {
   const selecting = workload.policies.map((uid) => policies.get(uid)).filter((policy) => policy !== undefined);
-  return { workload, settings, policies: selecting };
+  return selecting.length === workload.policies.length ? { workload, settings, policies: selecting } : undefined;
 }
 
 /**
- * Address to pod; null marks an address that more than one pod claims. Pods on the host's network all have the
- * node's addresses, so an address says nothing about them.
+ * Address to pod; null marks an address that more than one pod claims, or one that cannot be decided about. Pods on
+ * the host's network all have the node's addresses, so an address says nothing about them.
  */
-function addressTable(subjects: readonly PolicySubject[]): ReadonlyMap<string, PolicySubject | null> {
+function addressTable(
+  workloads: readonly Workload[],
+  subjects: ReadonlyMap<PodUid, PolicySubject>,
+): ReadonlyMap<string, PolicySubject | null> {
   const table = new Map<string, PolicySubject | null>();
-  for (const subject of subjects.filter(({ workload }) => !workload.hostNetwork)) {
-    for (const address of addressesOf(subject.workload)) table.set(address, table.has(address) ? null : subject);
+  for (const workload of workloads.filter(({ hostNetwork }) => !hostNetwork)) {
+    const subject = subjects.get(workload.uid) ?? null;
+    for (const address of addressesOf(workload)) table.set(address, table.has(address) ? null : subject);
   }
   return table;
 }

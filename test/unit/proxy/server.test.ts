@@ -215,6 +215,16 @@ describe('identification', () => {
     assert.equal(node.tokens.calls.length, calls);
   });
 
+  it('holds a pod whose policy the node does not have, then answers 503: nothing is decided without it', async () => {
+    const undecided = { ...workload('a', '127.0.0.2', binding('a')), policies: ['missing' as PolicyUid] };
+    node.snapshots.set({ workloads: [undecided] });
+    const pending = node.get(`${v1}/project/project-id`, { from: '127.0.0.2' });
+    await node.held();
+    await node.timers.advance(2_000);
+    const answer = await pending;
+    assert.deepEqual([answer.status, answer.headers['x-metaveil-code']], [503, 'unknown-workload']);
+  });
+
   it('answers the root at once to anybody: clients detect Google there', async () => {
     const answer = await node.get('/', { from: '127.0.0.9', headers: {} });
     assert.deepEqual([answer.status, answer.body], [200, 'computeMetadata/\n']);

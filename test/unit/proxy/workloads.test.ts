@@ -15,6 +15,19 @@ function indexed(...content: Parameters<FakeSnapshots['set']>): NodeIndex {
   return index;
 }
 
+function policy(name: string): CompiledPolicy {
+  return {
+    uid: name as PolicyUid,
+    kind: 'MetadataPolicy',
+    namespace: 'team',
+    name,
+    generation: 1,
+    mode: 'Enforce',
+    conceal: [],
+    reveal: [],
+  };
+}
+
 describe('canonical address', () => {
   for (const [text, expected] of [
     ['10.0.0.7', '10.0.0.7'],
@@ -62,22 +75,26 @@ describe('index of a snapshot', () => {
   });
 
   it('gives each pod the policies that select it and no others', () => {
-    const policy = (name: string): CompiledPolicy => ({
-      uid: name as PolicyUid,
-      kind: 'MetadataPolicy',
-      namespace: 'team',
-      name,
-      generation: 1,
-      mode: 'Enforce',
-      conceal: [],
-      reveal: [],
-    });
     const pod = { ...workload('a', '10.0.0.1', undefined), policies: ['one' as PolicyUid] };
     const index = indexed({ workloads: [pod], policies: [policy('one'), policy('two')] });
     assert.deepEqual(
       index.byUid('pod-a' as PodUid)?.policies.map(({ name }) => name),
       ['one'],
     );
+  });
+
+  it('does not know a pod while a policy that selects it is missing, nor anybody else with its address', () => {
+    const undecided = {
+      ...workload('a', '10.0.0.1', binding('a')),
+      policies: ['one' as PolicyUid, 'missing' as PolicyUid],
+    };
+    const neighbours = [workload('b', '10.0.0.1', undefined), workload('c', '10.0.0.3', undefined)];
+    const index = indexed({ workloads: [undecided, ...neighbours], policies: [policy('one')] });
+    assert.equal(index.byUid(undecided.uid), undefined);
+    assert.equal(index.owns(undecided.uid, '10.0.0.1'), false);
+    assert.equal(index.byAddress('10.0.0.1'), undefined);
+    assert.equal(index.owners.size, 0);
+    assert.equal(index.byAddress('10.0.0.3')?.workload.name, 'c');
   });
 
   it('groups bound pods by token owner', () => {
