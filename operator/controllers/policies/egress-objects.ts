@@ -106,21 +106,34 @@ const denialSpecs: Readonly<Record<DenyKind, DenialSpec>> = {
   GlobalNetworkPolicy: calicoSpec,
 };
 
-/** Denies the ports around the openings: a `Pass` for them would also pass by other policies of the tier that deny them. */
+/** What to deny, in the form of kinds whose deny has no exceptions: they name the ports around the openings. */
+interface ClosedNetworks {
+  /** Denied whatever the protocol and port. */
+  readonly whole: readonly string[];
+  readonly partly: readonly { readonly network: string; readonly ports: readonly PortRange[] }[];
+}
+
+function closedNetworks({ ipv4, ipv6, openings }: BlockedAddresses): ClosedNetworks {
+  const partly = openings.map((opening) => ({ network: `${opening.address}/32`, ports: closedPorts(opening) }));
+  const all = [...ipv4.map((address) => `${address}/32`), ...ipv6.map((address) => `${address}/128`)];
+  return { whole: all.filter((each) => !partly.some(({ network }) => network === each)), partly };
+}
+
+/** No `Pass` for the openings: it would also pass by other policies of the tier that deny them. */
 function clusterNetworkPolicySpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Record<string, unknown>> {
-  const closed = networks(blocked).filter((network) => !blocked.openings.some((each) => networkOf(each) === network));
-  const whole = closed.length === 0 ? [] : [{ name: 'metadata', action: 'Deny', to: [{ networks: closed }] }];
-  const around = blocked.openings.map((opening, index) => ({
-    name: `metadata-around-services-${index}`,
-    action: 'Deny',
-    to: [{ networks: [networkOf(opening)] }],
-    protocols: closedPorts([opening]).map(protocolMatch),
-  }));
+  const { whole, partly } = closedNetworks(blocked);
+  const deny = (name: string, networks: readonly string[]) => ({ name, action: 'Deny', to: [{ networks }] });
   return {
     tier: 'Admin',
     priority: 100,
     subject: { pods: { namespaceSelector: selectorOf(scope.namespaces), podSelector: selectorOf(scope.pods) } },
-    egress: [...whole, ...around],
+    egress: [
+      ...(whole.length === 0 ? [] : [deny('metadata', whole)]),
+      ...partly.map(({ network, ports }, index) => ({
+        ...deny(`metadata-around-services-${index}`, [network]),
+        protocols: ports.map(protocolMatch),
+      })),
+    ],
   };
 }
 
@@ -129,16 +142,9 @@ function protocolMatch({ protocol, port, endPort }: PortRange): Readonly<Record<
   return { [protocol.toLowerCase()]: { destinationPort } };
 }
 
-function networkOf({ address }: Opening): string {
-  return `${address}/32`;
-}
-
-function networks(blocked: BlockedAddresses): readonly string[] {
-  return [...blocked.ipv4.map((address) => `${address}/32`), ...blocked.ipv6.map((address) => `${address}/128`)];
-}
-
 /** A deny rule would switch the endpoint to default deny; without that this policy only ever denies. */
 function ciliumSpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Record<string, unknown>> {
+  const { whole, partly } = closedNetworks(blocked);
   const namespaces = scope.namespaces.map((each) => ({
     ...each,
     key: `k8s:io.cilium.k8s.namespace.labels.${each.key}`,
@@ -147,18 +153,11 @@ function ciliumSpec(scope: EgressScope, blocked: BlockedAddresses): Readonly<Rec
     endpointSelector: selectorOf([...namespaces, ...scope.pods.map((each) => ({ ...each, key: `k8s:${each.key}` }))]),
     enableDefaultDeny: { egress: false, ingress: false },
     egressDeny: [
-      {
-        toCIDR: networks(blocked),
-        toPorts: [
-          {
-            ports: closedPorts(blocked.openings).map(({ protocol, port, endPort }) => ({
-              protocol,
-              port: `${port}`,
-              endPort,
-            })),
-          },
-        ],
-      },
+      ...(whole.length === 0 ? [] : [{ toCIDR: whole }]),
+      ...partly.map(({ network, ports }) => ({
+        toCIDR: [network],
+        toPorts: [{ ports: ports.map((each) => ({ ...each, port: `${each.port}` })) }],
+      })),
     ],
   };
 }
@@ -169,10 +168,9 @@ interface PortRange {
   readonly endPort: number;
 }
 
-/** A deny has no exceptions, so it names the ports around the openings. */
-function closedPorts(openings: readonly Opening[]): readonly PortRange[] {
+function closedPorts(opening: Opening): readonly PortRange[] {
   return (['TCP', 'UDP'] as const).flatMap((protocol) => {
-    const open = [...new Set(openings.flatMap((opening) => openPorts(opening, protocol)))].sort((a, b) => a - b);
+    const open = [...new Set(openPorts(opening, protocol))].sort((a, b) => a - b);
     const starts = [1, ...open.map((port) => port + 1)];
     const ends = [...open.map((port) => port - 1), 65535];
     return starts
