@@ -6,7 +6,7 @@ import { Interceptor } from '../../../operator/intercept/interceptor.ts';
 import type { ToolFailure } from '../../../operator/intercept/ports.ts';
 import { createLogger } from '../../../operator/telemetry/log.ts';
 import { sha256 } from '../../../operator/cmd/system.ts';
-import { FakeTimers } from '../proxy/support.ts';
+import { FakeTimers } from '../../fakes/timers.ts';
 import { FakeKernel } from './support.ts';
 
 const older = { startedAt: 1, id: '00000000' };

@@ -11,7 +11,7 @@ import { ProxyConnection } from '../../../operator/intercept/proxy-connection.ts
 import { InterceptLink, type InterceptState } from '../../../operator/proxy/intercept-link.ts';
 import { systemTimers } from '../../../operator/cmd/system.ts';
 import { silentLogger } from '../../../operator/telemetry/log.ts';
-import { FakeTimers } from '../proxy/support.ts';
+import { FakeTimers } from '../../fakes/timers.ts';
 
 const instanceLine = /^instance 4711-[0-9a-f]{8}$/;
 

@@ -250,7 +250,7 @@ describe('calls', () => {
     const asked = client.request(alpha, access, never);
     await until('asked', () => cluster.google.accessRequests.length === 1);
     const refused = assert.rejects(asked, { code: 'deadline-exceeded' });
-    cluster.clock.advance(10_000);
+    cluster.clock.jump(10_000);
     await refused;
     cluster.google.release();
   });
@@ -317,7 +317,7 @@ async function untilAfterPauses(cluster: Cluster, what: string, condition: () =>
   let turns = 0;
   await until(what, () => {
     turns += 1;
-    if (turns % 50 === 0) cluster.clock.advance(100);
+    if (turns % 50 === 0) cluster.clock.jump(100);
     return condition();
   });
 }

@@ -9,6 +9,7 @@ import type { BindingView, Resource } from '../../../operator/core/snapshot/type
 import type { TokenOutcome, TokenWish } from '../../../operator/core/token/types.ts';
 import type { ProxyCaller } from '../../../operator/nodeapi/server/caller.ts';
 import { Minter } from '../../../operator/nodeapi/server/minter.ts';
+import { settle } from '../../fakes/timers.ts';
 import { bindingView, workload } from './resources.ts';
 import { audience, Cluster } from './world.ts';
 
@@ -39,11 +40,6 @@ function world(view: BindingView | undefined = bindingView('api')) {
 
 const tokenOf = (outcome: TokenOutcome): string =>
   outcome.kind === 'issued' ? outcome.issued.token : `refused: ${outcome.refusal.kind}`;
-
-/** Lets promises that are due settle. */
-async function settle(): Promise<void> {
-  for (let round = 0; round < 5; round += 1) await turn();
-}
 
 describe('what is exchanged', () => {
   it("a Kubernetes token bound to the pod, for the provider's audience and nothing else", async () => {
@@ -124,7 +120,7 @@ describe('how often', () => {
   it('once per life of the token, whatever the order of scopes', async () => {
     const { mint, google, clock } = world();
     await mint('w1', { kind: 'access', scopes: ['https://s/a', 'https://s/b'] });
-    clock.advance(40 * minute);
+    clock.jump(40 * minute);
     await mint('w2', { kind: 'access', scopes: ['https://s/b', 'https://s/a', 'https://s/b'] });
     assert.equal(google.accessRequests.length, 1);
   });
@@ -132,7 +128,7 @@ describe('how often', () => {
   it('in the background before it is late: the caller gets the old one at once, the next the new one', async () => {
     const { mint, google, clock } = world();
     await mint();
-    clock.advance(49 * minute);
+    clock.jump(49 * minute);
     google.hold();
     assert.equal(tokenOf(await mint()), 'SECRET-access-1');
     google.release();
@@ -200,7 +196,7 @@ describe('when Google or Kubernetes fail', () => {
       google.failure = undefined;
       assert.deepEqual((await mint('w2')).kind, 'refused');
       assert.equal(google.accessRequests.length, 1, 'nobody asks again at once');
-      clock.advance(2000);
+      clock.jump(2000);
       assert.equal(tokenOf(await mint()), 'SECRET-access-2');
     });
 
@@ -212,7 +208,7 @@ describe('when Google or Kubernetes fail', () => {
       const outcome = await mint();
       assert.ok(outcome.kind === 'refused' && outcome.refusal.kind === 'unavailable');
       pauses.push(outcome.refusal.retryAfterMs);
-      clock.advance(outcome.refusal.retryAfterMs);
+      clock.jump(outcome.refusal.retryAfterMs);
     }
     assert.deepEqual(pauses, [1500, 3000, 6000, 12_000, 24_000, 45_000, 45_000, 45_000, 45_000]);
   });
@@ -222,11 +218,11 @@ describe('when Google or Kubernetes fail', () => {
     await mint();
     google.fail('google-unavailable');
     for (let spent = 0; spent < 59; spent += 1) {
-      clock.advance(minute);
+      clock.jump(minute);
       assert.equal(tokenOf(await mint()), 'SECRET-access-1', `minute ${spent}`);
       await settle();
     }
-    clock.advance(2 * minute);
+    clock.jump(2 * minute);
     assert.equal(tokenOf(await mint()), 'refused: unavailable');
     assert.ok(google.accessRequests.length < 20);
   });
@@ -234,15 +230,15 @@ describe('when Google or Kubernetes fail', () => {
   it('a hanging STS: who has a token waits half a second at most, who has none until the deadline', async () => {
     const { mint, google, clock } = world();
     await mint();
-    clock.advance(55 * minute);
+    clock.jump(55 * minute);
     google.hold();
     const impatient = mint();
     await settle();
-    clock.advance(500);
+    clock.jump(500);
     assert.equal(tokenOf(await impatient), 'SECRET-access-1');
     const without = mint('w1', identity);
     await settle();
-    clock.advance(10_000);
+    clock.jump(10_000);
     assert.equal(tokenOf(await without), 'refused: unavailable');
     google.release();
   });
@@ -260,7 +256,7 @@ describe('when Google or Kubernetes fail', () => {
     assert.deepEqual([first, second].map(tokenOf), ['refused: unavailable', 'SECRET-access-1']);
     assert.equal(requests.mock.callCount(), 2);
     assert.equal(tokenOf(await mint('w1')), 'SECRET-access-1', 'it is live as far as we know');
-    clock.advance(minute);
+    clock.jump(minute);
     assert.equal(requests.mock.callCount(), 2);
   });
 

@@ -198,7 +198,7 @@ describe('a stream that is no use', () => {
       await until('refused', () => log.of('frame-refused').length === 1);
       assert.deepEqual(client.current(), base);
       await until('asked again', () => {
-        cluster.clock.advance(10);
+        cluster.clock.jump(10);
         return watches.length === 2;
       });
       assert.equal(watches[1]?.url, '/v1/watch');
@@ -217,13 +217,13 @@ describe('a stream that is no use', () => {
   it('silence for three heartbeats ends it, and the next one resumes', async (t) => {
     const { client, watches, cluster } = await watching(t, (response) => send(response, hello, snapshotFrame(base)));
     await until('snapshot', () => client.current() !== undefined);
-    cluster.clock.advance(2999);
+    cluster.clock.jump(2999);
     assert.equal(watches.length, 1);
     assert.ok(client.connected);
-    cluster.clock.advance(1);
+    cluster.clock.jump(1);
     await until('disconnected', () => !client.connected);
     await until('asked again', () => {
-      cluster.clock.advance(10);
+      cluster.clock.jump(10);
       return watches.length === 2;
     });
     assert.equal(watches[1]?.url, `/v1/watch?resume=${base.version}`);
@@ -236,7 +236,7 @@ describe('a stream that is no use', () => {
       const from = cluster.clock.now();
       await until(`watch ${count}`, () => watches.length === count);
       await until(`watch ${count + 1}`, () => {
-        cluster.clock.advance(50);
+        cluster.clock.jump(50);
         return watches.length > count;
       });
       gaps.push(cluster.clock.now() - from);
@@ -252,7 +252,7 @@ describe('a stream that is no use', () => {
     const watchAfter = async (count: number): Promise<number> => {
       const from = cluster.clock.now();
       await until(`watch ${count}`, () => {
-        cluster.clock.advance(50);
+        cluster.clock.jump(50);
         return watches.length >= count;
       });
       return cluster.clock.now() - from;
@@ -277,7 +277,7 @@ describe('a stream that is no use', () => {
     await client.start();
     await until('refused', () => log.of('controller-disconnected').length === 1);
     // Less than the silence that would end the watch.
-    cluster.clock.advance(1000);
+    cluster.clock.jump(1000);
     await until('given again', () => calls === 2);
   });
 

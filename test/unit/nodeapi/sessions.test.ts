@@ -7,7 +7,7 @@ import { Programming } from '../../../operator/nodeapi/server/programming.ts';
 import type { FrameStream } from '../../../operator/nodeapi/server/session.ts';
 import { WatchSessions } from '../../../operator/nodeapi/server/sessions.ts';
 import type { WatchSessionsOptions } from '../../../operator/nodeapi/server/sessions.ts';
-import { FakeTimers } from '../adapters/kube/fake-timers.ts';
+import { FakeTimers } from '../../fakes/timers.ts';
 import { bindingView, policy, settings, snapshot, workload } from './resources.ts';
 import { FakePods, FakeSnapshots, Lines } from './world.ts';
 
@@ -118,9 +118,9 @@ describe('what a watch sends', () => {
   it('a heartbeat every 10 s', () => {
     const { clock, callerOf, open } = world();
     const { stream } = open(callerOf('proxy-a', 'node-a'));
-    clock.advance(9000);
+    clock.jump(9000);
     assert.deepEqual(stream.types, ['hello']);
-    clock.advance(21_000);
+    clock.jump(21_000);
     assert.deepEqual(stream.types, ['hello', 'heartbeat', 'heartbeat', 'heartbeat']);
   });
 });
@@ -133,7 +133,7 @@ describe('a slow consumer', () => {
     stream.full = true;
     snapshots.set('node-a', settings('node-a'), workload('w0'));
     for (let change = 1; change < 100; change += 1) snapshots.set('node-a', settings('node-a'), workload(`w${change}`));
-    clock.advance(12_000);
+    clock.jump(12_000);
     assert.deepEqual(stream.types, ['hello', 'snapshot', 'delta']);
     stream.full = false;
     watch?.drained();
@@ -152,9 +152,9 @@ describe('a slow consumer', () => {
     const other = open(callerOf('proxy-b', 'node-b')).stream;
     stream.full = true;
     snapshots.set('node-a', settings('node-a'));
-    clock.advance(14_000);
+    clock.jump(14_000);
     assert.equal(stream.state, 'open');
-    clock.advance(2000);
+    clock.jump(2000);
     assert.deepEqual([stream.state, other.state, sessions.size], ['destroyed', 'open', 1]);
     assert.equal(log.of('nodeapi-watch-closed')[0]?.['reason'], 'too slow');
   });
@@ -173,7 +173,7 @@ describe('a watch ends', () => {
   it('with the credential it was opened with, politely', () => {
     const { clock, callerOf, open, sessions } = world();
     const { stream } = open(callerOf('proxy-a', 'node-a', 5000));
-    clock.advance(5000);
+    clock.jump(5000);
     assert.deepEqual([stream.state, stream.frames.at(-1)?.reason, sessions.size], ['ended', 'credential-due', 0]);
   });
 
@@ -182,17 +182,17 @@ describe('a watch ends', () => {
     const [dead, alive] = [callerOf('proxy-a', 'node-a'), callerOf('proxy-b', 'node-b')];
     const streams = [open(dead), open(alive)].map(({ stream }) => stream);
     for (const node of ['node-a', 'node-b']) snapshots.set(node, policy('hide'));
-    clock.advance(20_000);
+    clock.jump(20_000);
     const again = snapshots.set('node-b', policy('hide', { generation: 2 }));
     sessions.acknowledge(alive, { version: again.version, ...none });
-    clock.advance(10_000);
+    clock.jump(10_000);
     assert.deepEqual(
       streams.map(({ state }) => state),
       ['destroyed', 'open'],
     );
     assert.equal(log.of('nodeapi-watch-closed')[0]?.['reason'], 'no acknowledgement');
     assert.deepEqual(programming.programming('policy-hide', 1).disconnected, ['node-a']);
-    clock.advance(60_000);
+    clock.jump(60_000);
     assert.equal(streams[1]?.state, 'open');
   });
 
@@ -227,7 +227,7 @@ describe('a watch ends', () => {
     sessions.stop();
     const sent = stream.frames.length;
     snapshots.set('node-a', settings('node-a'));
-    clock.advance(60_000);
+    clock.jump(60_000);
     assert.equal(stream.frames.length, sent);
     assert.deepEqual(clock.pending(), []);
   });

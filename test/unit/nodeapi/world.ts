@@ -31,7 +31,7 @@ import { NodeApiServer } from '../../../operator/nodeapi/server/server.ts';
 import type { NodeApiServerOptions } from '../../../operator/nodeapi/server/server.ts';
 import type { DecisionCount } from '../../../operator/nodeapi/wire/calls.ts';
 import type { Logger } from '../../../operator/telemetry/log.ts';
-import { FakeTimers } from '../adapters/kube/fake-timers.ts';
+import { FakeTimers } from '../../fakes/timers.ts';
 import { snapshot } from './resources.ts';
 
 export const serverName = 'metaveil-controller.metaveil-system.svc';
@@ -339,7 +339,7 @@ export async function startReplica(
 /** Connections that linger are cut by the clock of the test. */
 export async function stopReplica(cluster: Cluster, server: NodeApiServer): Promise<void> {
   const closed = server.close();
-  cluster.clock.advance(6000);
+  cluster.clock.jump(6000);
   await closed;
 }
 

@@ -7,7 +7,8 @@ import { sweepMs, TokenBroker } from '../../../operator/proxy/broker.ts';
 import { maxOtherTokens } from '../../../operator/proxy/owner-tokens.ts';
 import { Workloads } from '../../../operator/proxy/workloads.ts';
 import { silentLogger } from '../../../operator/telemetry/log.ts';
-import { binding, FakeSnapshots, FakeTimers, FakeTokenSource, issued, settle, workload } from './support.ts';
+import { FakeTimers, settle } from '../../fakes/timers.ts';
+import { binding, FakeSnapshots, FakeTokenSource, issued, workload } from './support.ts';
 
 const usual: TokenWish = { kind: 'access', scopes: ['https://www.googleapis.com/auth/cloud-platform'] };
 const scoped = (scope: string): TokenWish => ({ kind: 'access', scopes: [scope] });

@@ -4,7 +4,8 @@ import { deny } from '../../../operator/core/request/denials.ts';
 import { Budget } from '../../../operator/proxy/budget.ts';
 import { DenialLog, logBurst, logRefillMs } from '../../../operator/proxy/denial-log.ts';
 import type { Logger } from '../../../operator/telemetry/log.ts';
-import { FakeTimers, workload } from './support.ts';
+import { FakeTimers } from '../../fakes/timers.ts';
+import { workload } from './support.ts';
 
 describe('denial log', () => {
   it('sums up the lines of a source that is refused too often, without silencing others', async () => {

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, it } from 'node:test';
 import { Harness } from './harness.ts';
-import { binding, issued, settle, workload } from './support.ts';
+import { settle } from '../../fakes/timers.ts';
+import { binding, issued, workload } from './support.ts';
 
 const program = fileURLToPath(new URL('google-client.ts', import.meta.url));
 

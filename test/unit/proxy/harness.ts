@@ -6,7 +6,8 @@ import type { ContentHash } from '../../../operator/core/brand.ts';
 import { metadataHosts } from '../../../operator/core/request/host.ts';
 import { startProxy, type ProxyOptions, type RunningProxy } from '../../../operator/proxy/server.ts';
 import { createLogger, type Logger } from '../../../operator/telemetry/log.ts';
-import { FakeSnapshots, FakeTimers, FakeTokenSource } from './support.ts';
+import { FakeTimers } from '../../fakes/timers.ts';
+import { FakeSnapshots, FakeTokenSource } from './support.ts';
 
 export interface Answer {
   readonly status: number;

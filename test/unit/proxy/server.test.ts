@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { PolicyUid } from '../../../operator/core/brand.ts';
 import type { CompiledPolicy } from '../../../operator/core/snapshot/types.ts';
 import { Harness } from './harness.ts';
-import { binding, issued, nodeSettings, settle, workload } from './support.ts';
+import { settle } from '../../fakes/timers.ts';
+import { binding, issued, nodeSettings, workload } from './support.ts';
 
 const v1 = '/computeMetadata/v1';
 const token = `${v1}/instance/service-accounts/default/token`;

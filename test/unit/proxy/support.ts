@@ -9,54 +9,8 @@ import type {
   ResourceKey,
   Workload,
 } from '../../../operator/core/snapshot/types.ts';
-import type { Timers } from '../../../operator/core/time.ts';
 import type { TokenOutcome, TokenWish } from '../../../operator/core/token/types.ts';
 import type { SnapshotSource, TokenSource } from '../../../operator/proxy/ports.ts';
-
-/** Lets everything run that is ready, without time passing. */
-export async function settle(): Promise<void> {
-  for (let round = 0; round < 5; round += 1) await new Promise((resolve) => setImmediate(resolve));
-}
-
-interface Task {
-  readonly at: number;
-  readonly run: () => void;
-}
-
-/** Time moves only when the test says so. */
-export class FakeTimers implements Timers {
-  #now = Date.UTC(2026, 10, 21);
-  readonly #tasks = new Set<Task>();
-  /** How many times something asked to be woken. */
-  scheduled = 0;
-
-  now(): number {
-    return this.#now;
-  }
-
-  after(delayMs: number, run: () => void): () => void {
-    const task = { at: this.#now + delayMs, run };
-    this.#tasks.add(task);
-    this.scheduled += 1;
-    return () => void this.#tasks.delete(task);
-  }
-
-  async advance(ms: number): Promise<void> {
-    const end = this.#now + ms;
-    await settle();
-    for (let task = this.#next(end); task !== undefined; task = this.#next(end)) {
-      this.#now = task.at;
-      this.#tasks.delete(task);
-      task.run();
-      await settle();
-    }
-    this.#now = end;
-  }
-
-  #next(end: number): Task | undefined {
-    return [...this.#tasks].filter((task) => task.at <= end).sort((one, other) => one.at - other.at)[0];
-  }
-}
 
 export interface TokenCall {
   readonly workload: PodUid;

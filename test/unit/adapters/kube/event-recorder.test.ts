@@ -35,7 +35,7 @@ describe('Recording events', () => {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
       metadata: { namespace: 'ns', name: 'a.n1' },
-      eventTime: '1970-01-01T00:16:40.000000Z',
+      eventTime: '2026-06-01T00:00:00.000000Z',
       reportingController: 'metaveil.dev/controller',
       reportingInstance: 'controller-0',
       action: 'Reconcile',
@@ -69,7 +69,7 @@ describe('Recording events', () => {
     assert.equal(anew.method, 'POST');
     anew.reply(201, {});
     await recorder.flush();
-    api.timers.advance(600_000);
+    api.timers.jump(600_000);
     recorder.record(ref, event);
     const later = await api.next();
     assert.equal(later.method, 'POST');
@@ -94,7 +94,7 @@ describe('Recording events', () => {
     recorder.record({ ...ref, name: 'b', uid: 'v' }, { ...event, message: 'other' });
     await answer(26);
     assert.deepEqual(answered.slice(-2), ['flood 24', 'other']);
-    api.timers.advance(60_000);
+    api.timers.jump(60_000);
     recorder.record(ref, { ...event, message: 'allowed' });
     recorder.record(ref, { ...event, message: 'too much' });
     await answer(1);

@@ -4,7 +4,7 @@ import { addressOf, replicaIdentity } from '../../../../operator/adapters/kube/i
 import { LeaseElection } from '../../../../operator/adapters/kube/lease.ts';
 import type { LeaseRecord, LeaseStore, StoredLease } from '../../../../operator/adapters/kube/lease-store.ts';
 import { MetaveilError } from '../../../../operator/core/errors.ts';
-import { FakeTimers } from './fake-timers.ts';
+import { FakeTimers, settle } from '../../../fakes/timers.ts';
 
 /** A Lease with the API server's optimistic concurrency, and an outage on demand. */
 class FakeLease implements LeaseStore {
@@ -75,13 +75,9 @@ function clocks(): Clocks {
 /** Moves time in steps of half a second and lets everything that waits run. */
 async function pass(ms: number, ...timers: FakeTimers[]): Promise<void> {
   for (let passed = 0; passed < ms; passed += 500) {
-    for (const each of timers) each.advance(500);
+    for (const each of timers) each.jump(500);
     await new Promise(setImmediate);
   }
-}
-
-async function settle(): Promise<void> {
-  await new Promise(setImmediate);
 }
 
 describe('Leader election', () => {

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { Reflector, type ReflectorObserver } from '../../../../operator/adapters/kube/reflector.ts';
 import { metaOf } from '../../../../operator/adapters/kube/project/raw.ts';
 import type { MetaveilError } from '../../../../operator/core/errors.ts';
-import { Arrivals } from './fake-timers.ts';
+import { Arrivals } from './arrivals.ts';
 import { ScriptedApi, statusObject, type Call } from './scripted-api.ts';
 
 const pods = { group: '', version: 'v1', kind: 'Pod', plural: 'pods', namespaced: true };
@@ -90,7 +90,7 @@ class Scene {
   /** The next call, however long the reflector wants to wait before it. */
   async nextAfterPause(): Promise<Call> {
     while (this.api.calls.waiting === 0) {
-      this.api.timers.advance(1000);
+      this.api.timers.jump(1000);
       await new Promise(setImmediate);
     }
     return this.api.next();
@@ -104,7 +104,7 @@ class Scene {
   /** Lets the wait before the next attempt pass. */
   async resume(): Promise<MetaveilError> {
     const { error, retryInMs } = await this.interruptions.next();
-    this.api.timers.advance(retryInMs);
+    this.api.timers.jump(retryInMs);
     return error;
   }
 }
@@ -251,10 +251,10 @@ describe('A reflector', () => {
     const { error, retryInMs } = await scene.interruptions.next();
     assert.equal(error.code, 'kubernetes-unavailable');
     assert.equal(retryInMs, 7000);
-    scene.api.timers.advance(6999);
+    scene.api.timers.jump(6999);
     await new Promise(setImmediate);
     assert.equal(scene.api.calls.waiting, 0);
-    scene.api.timers.advance(1);
+    scene.api.timers.jump(1);
     await scene.nextWatch();
   });
 
@@ -274,7 +274,7 @@ describe('A reflector', () => {
       const { error, retryInMs } = await scene.interruptions.next();
       assert.equal(error.code, 'kubernetes-refused');
       delays.push(retryInMs);
-      scene.api.timers.advance(retryInMs);
+      scene.api.timers.jump(retryInMs);
     }
     assert.deepEqual(delays, [100, 200, 400, 800, 1600, 3200, 6400, 7500, 7500]);
     const watch = await scene.watching();
@@ -287,14 +287,14 @@ describe('A reflector', () => {
     const watch = await scene.watching();
     watch.event('ADDED', pod('a', '11'));
     await scene.changes.next();
-    scene.api.timers.advance(89_000);
+    scene.api.timers.jump(89_000);
     assert.equal(scene.reflector.ageMs, 89_000);
     watch.event('BOOKMARK', { metadata: { resourceVersion: '12' } });
     await scene.heard();
-    scene.api.timers.advance(89_000);
+    scene.api.timers.jump(89_000);
     watch.event('ADDED', pod('b', '13'));
     assert.equal(await scene.changes.next(), 'upsert b');
-    scene.api.timers.advance(90_000);
+    scene.api.timers.jump(90_000);
     const error = await scene.resume();
     assert.match(error.message, /silent for too long/);
     await watch.closed();
@@ -306,7 +306,7 @@ describe('A reflector', () => {
     (await scene.api.next()).list('10', []);
     await scene.changes.next();
     const hanging = await scene.api.next();
-    scene.api.timers.advance(30_000);
+    scene.api.timers.jump(30_000);
     const error = await scene.resume();
     assert.equal(error.code, 'deadline-exceeded');
     await hanging.closed();

@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net';
 import type { TestContext } from 'node:test';
 import { KubeConfig } from '@kubernetes/client-node';
 import { KubeClient } from '../../../../operator/adapters/kube/client.ts';
-import { Arrivals, FakeTimers } from './fake-timers.ts';
+import { FakeTimers } from '../../../fakes/timers.ts';
+import { Arrivals } from './arrivals.ts';
 
 /** One request that waits for the test's answer. */
 export class Call {

@@ -82,7 +82,7 @@ describe('A call to the API server', () => {
     const api = await ScriptedApi.start(t);
     const done = caught(api.client().request({ method: 'GET', path, deadlineMs: 5000 }));
     const hanging = await api.next();
-    api.timers.advance(5000);
+    api.timers.jump(5000);
     const error = await done;
     assert.equal(error.code, 'deadline-exceeded');
     assert.equal(error.message, `GET ${path}: no answer within 5000 ms`);
@@ -97,7 +97,7 @@ describe('A call to the API server', () => {
     call.open();
     call.write('{"a":');
     await new Promise(setImmediate);
-    api.timers.advance(15_000);
+    api.timers.jump(15_000);
     assert.equal((await done).code, 'deadline-exceeded');
   });
 
@@ -119,10 +119,10 @@ describe('A call to the API server', () => {
     const done = api.client().request({ method: 'GET', path });
     (await api.next()).refuse(429, 'TooManyRequests', 'later', { 'retry-after': '2' });
     while (!api.timers.pending().includes(2000)) await new Promise(setImmediate);
-    api.timers.advance(1999);
+    api.timers.jump(1999);
     await new Promise(setImmediate);
     assert.equal(api.calls.waiting, 0);
-    api.timers.advance(1);
+    api.timers.jump(1);
     (await api.next()).reply(200, { ok: true });
     assert.deepEqual(await done, { ok: true });
   });
@@ -141,7 +141,7 @@ describe('A call to the API server', () => {
     for (let attempt = 1; attempt <= 4; attempt += 1) {
       (await api.next()).cut();
       while (attempt < 4 && api.calls.waiting === 0) {
-        api.timers.advance(200);
+        api.timers.jump(200);
         await new Promise(setImmediate);
       }
     }
@@ -170,7 +170,7 @@ describe('A call to the API server', () => {
     call.reply(200, {});
     await lease;
     assert.equal(api.connections, 17);
-    api.timers.advance(15_000);
+    api.timers.jump(15_000);
     const codes = (await Promise.all(others)).map(({ code }) => code);
     assert.deepEqual(new Set(codes), new Set(['deadline-exceeded']));
     assert.equal(api.calls.waiting, 0, 'what never got a connection was not sent');
