@@ -17,6 +17,7 @@ export const installation: ProxyInstallation = {
   namespace: 'metaveil-system',
   image: 'registry.example.com/metaveil:v0.1.0',
   nodeApiUrl: 'https://10.96.0.10:8443',
+  nodeApiName: 'metaveil-controller.metaveil-system.svc',
   caConfigMap: 'metaveil-node-api-ca',
 };
 
