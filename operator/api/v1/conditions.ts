@@ -53,6 +53,7 @@ export const conditionTypes = {
   Accepted: 'The object is valid and what it refers to exists. Every kind has it.',
   Programmed: 'Every connected node that needs this generation has acknowledged it.',
   CredentialsVerified: 'WorkloadIdentityBinding: a real exchange with Google succeeded.',
+  Available: 'MetadataProxy: every selected Ready node runs a connected proxy.',
   DirectEgress: 'Policies: traffic to the metadata addresses that would pass the proxy by is denied as asked.',
   Reconciling: 'kstatus: present and True while the controller is still working on it.',
   Stalled: 'kstatus: present and True when the controller cannot go on until somebody changes something.',
