@@ -6,7 +6,7 @@ import { rm, stat } from 'node:fs/promises';
 import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 
-const entries = ['metaveil', 'controller', 'run', 'pod-client', 'proxy', 'intercept'] as const;
+const entries = ['metaveil', 'controller', 'run', 'explain', 'pod-client', 'proxy', 'intercept'] as const;
 const outputFolder = 'dist';
 
 /** Some dependencies are CommonJS: they call require for Node's own modules and look for their folder. */

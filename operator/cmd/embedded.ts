@@ -4,16 +4,13 @@
  */
 import { GoogleCredentialsAdapter } from '../adapters/google/credentials.ts';
 import { MemoryAuthority } from '../adapters/http/memory-authority.ts';
-import { clusterReflections } from '../adapters/kube/cluster-reflections.ts';
-import { ownerLabels } from '../controllers/proxies/workloads.ts';
 import type { NodeUid, PodUid, ServiceAccountUid } from '../core/brand.ts';
 import { objectKey } from '../core/cluster/kinds.ts';
 import type { Pod } from '../core/cluster/objects.ts';
 import { defaultNamespace, nodeApiAudience, proxyServiceAccount } from '../core/names.ts';
 import { evaluatorOf } from '../core/policy/evaluate.ts';
 import type { CanonicalPath, Decision } from '../core/policy/decision.ts';
-import { LocalCluster } from '../local/cluster/local-cluster.ts';
-import type { LocalProxyPod } from '../local/cluster/local-cluster.ts';
+import type { LocalCluster, LocalProxyPod } from '../local/cluster/local-cluster.ts';
 import { LocalObjects } from '../local/cluster/objects.ts';
 import { localIssuer, ServiceAccountIssuer } from '../local/cluster/service-account-issuer.ts';
 import { startGoogleEmulator } from '../local/google/emulator.ts';
@@ -31,6 +28,7 @@ import type { RunningProxy } from '../proxy/server.ts';
 import { indexSnapshot } from '../proxy/workloads.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { ControlPlane, serverName } from './control-plane.ts';
+import { newLocalCluster } from './local-cluster.ts';
 import { sha256, systemTimers } from './system.ts';
 
 const loopback = '127.0.0.1';
@@ -59,7 +57,7 @@ export class Embedded {
   #grants: readonly AssumedGrant[] = [];
 
   static async start(samples: LoadedSamples, logger: Logger): Promise<Embedded> {
-    const cluster = newCluster();
+    const cluster = newLocalCluster();
     const google = await startGoogleEmulator();
     const issuer = await ServiceAccountIssuer.create({
       clock: systemTimers,
@@ -226,20 +224,6 @@ export class Embedded {
     if (address === undefined || podIP === undefined) return;
     this.#pods.set(key, await startPodNetwork({ podIP, proxy: { host: loopback, port: address.port } }));
   }
-}
-
-function newCluster(): LocalCluster {
-  const projections = new Map(
-    clusterReflections({ replace: () => undefined, upsert: () => undefined, remove: () => undefined }).map(
-      ({ type, project }) => [type.kind, project],
-    ),
-  );
-  return new LocalCluster({
-    hash: sha256,
-    namespace,
-    project: (raw) => projections.get(String(raw['kind']))?.(raw),
-    proxyPodLabels: (proxyName) => ownerLabels(proxyName, sha256),
-  });
 }
 
 function tokenPodOf({ store }: LocalCluster, podNamespace: string, name: string) {

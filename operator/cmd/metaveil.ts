@@ -1,5 +1,13 @@
 /** The command line. Every process of the product is started through it; the heavy ones are loaded only when asked for. */
 import { Command, Option } from 'commander';
+import type { Profile } from '../api/v1/index.ts';
+import type { FileOptions } from './explain.ts';
+
+const profileNames: readonly Profile[] = ['Privileged', 'Baseline', 'Restricted'];
+
+interface ExplainOptions extends FileOptions {
+  readonly profile?: Profile;
+}
 
 const program = new Command('metaveil')
   .description("Google Cloud identity for Kubernetes pods without keys, and a veil over the node's cloud metadata.")
@@ -22,6 +30,39 @@ program
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
     const { run } = await import('./run.ts');
     process.exitCode = await run(options, stop.signal);
+  });
+
+const samplesOption = new Option('--samples <dir>', 'folder with manifests').default('samples');
+const outputOption = new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text');
+
+program
+  .command('explain')
+  .description('Explain what a pod gets at a metadata path, or print a profile; answers from files')
+  .argument('[pod]', 'NAMESPACE/NAME of a pod or workload in the manifests')
+  .argument('[path]', 'for example instance/attributes/kube-env')
+  .addOption(new Option('--profile <name>', 'print the table of a profile').choices(profileNames))
+  .addOption(samplesOption)
+  .addOption(outputOption)
+  .action(async (pod: string | undefined, path: string | undefined, options: ExplainOptions, command: Command) => {
+    const { explainPath, explainProfile } = await import('./explain.ts');
+    if (options.profile !== undefined && pod === undefined) {
+      process.exitCode = explainProfile(options.profile, options.output);
+    } else if (options.profile === undefined && pod !== undefined && path !== undefined) {
+      process.exitCode = await explainPath(pod, path, options);
+    } else {
+      command.error('error: name a pod and a path, or --profile');
+    }
+  });
+
+program
+  .command('test')
+  .description('Run the cases of a file, or of a folder of files, against the decisions of the manifests')
+  .argument('<file>', 'cases: pod, path, expected decision')
+  .addOption(samplesOption)
+  .addOption(outputOption)
+  .action(async (file: string, options: FileOptions) => {
+    const { testFile } = await import('./explain.ts');
+    process.exitCode = await testFile(file, options);
   });
 
 /** Parsed by the processes themselves: their flags are those of a deployment, not of a person. */

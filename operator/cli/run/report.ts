@@ -5,6 +5,7 @@ import type { CustomObject } from '../../core/cluster/kinds.ts';
 import type { AppliedObject } from '../../controllers/ports.ts';
 import type { Decision } from '../../core/policy/decision.ts';
 import { traceText } from '../../core/policy/trace-text.ts';
+import { table } from '../table.ts';
 
 /** What one pod got for one question. */
 export interface Observation {
@@ -53,15 +54,4 @@ export function podLines({ pod, serviceAccount, observations }: PodReport): read
 function observationLines({ question, answer, decision }: Observation): readonly string[] {
   const trace = decision === undefined ? [] : [`      trace: ${traceText(decision.trace)}`];
   return [`  ${question}`, ...answer.map((line) => `      ${line}`), ...trace];
-}
-
-/** Columns as wide as their widest cell, two spaces apart. */
-function table(rows: readonly (readonly string[])[]): readonly string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
 }
