@@ -81,8 +81,10 @@ export class TokenSlot {
   }
 
   #receive(issued: IssuedToken, now: number, jitter: number): void {
-    const better = issued.expiresAt > (this.#issued?.expiresAt ?? 0);
-    // A token that has ended on arrival means that the clocks disagree: asking again at once would not help.
+    const held = this.#valid(now);
+    // The same token is not better for having taken a shorter way this time.
+    const better = held === undefined || (issued.token !== held.token && issued.expiresAt > held.expiresAt);
+    // One that has ended on arrival: asking again at once would bring it again.
     if (!better || reportedSeconds(issued, now) === 0) {
       this.#postpone(now, renewalSpacingMs, jitter);
       return;

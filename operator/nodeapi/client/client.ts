@@ -5,7 +5,7 @@ import type { Timers } from '../../core/time.ts';
 import type { TokenOutcome, TokenWish } from '../../core/token/types.ts';
 import { describeError } from '../../telemetry/log.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { decodeAcknowledged, decodeLeaveReply, decodeTokenOutcome } from '../wire/calls.ts';
+import { decodeAcknowledged, decodeLeaveReply, decodeTokenReply, receivedOutcome } from '../wire/calls.ts';
 import type { AckRequest, DecisionCount, TokenRequest } from '../wire/calls.ts';
 import { decodeFrame, encodeFrame, snapshotFrame } from '../wire/frames.ts';
 import { LatestOnly } from './latest.ts';
@@ -97,7 +97,9 @@ export class NodeApiClient {
   async request(workload: PodUid, wish: TokenWish, signal: AbortSignal): Promise<TokenOutcome> {
     const body: TokenRequest = { workload, wish };
     const ending = AbortSignal.any([signal, this.#stopped.signal]);
-    return this.#transport.call({ method: 'token', body: JSON.stringify(body) }, decodeTokenOutcome, ending);
+    const askedAt = this.#options.clock.now();
+    const outgoing = { method: 'token', body: JSON.stringify(body) } as const;
+    return receivedOutcome(await this.#transport.call(outgoing, decodeTokenReply, ending), askedAt);
   }
 
   /** Adds to the counters that are delivered when the controller is there. */

@@ -1,9 +1,15 @@
 /** What the methods with a single reply do. The caller's node comes from its credential, never from the request. */
 import type { PodUid } from '../../core/brand.ts';
-import type { TokenOutcome } from '../../core/token/types.ts';
+import type { Clock } from '../../core/time.ts';
 import type { Logger } from '../../telemetry/log.ts';
-import { decodeAckRequest, decodeLeaveRequest, decodeReportRequest, decodeTokenRequest } from '../wire/calls.ts';
-import type { Acknowledged, LeaveReply, ReportRequest, TokenRequest } from '../wire/calls.ts';
+import {
+  decodeAckRequest,
+  decodeLeaveRequest,
+  decodeReportRequest,
+  decodeTokenRequest,
+  sentOutcome,
+} from '../wire/calls.ts';
+import type { Acknowledged, LeaveReply, ReportRequest, TokenReply, TokenRequest } from '../wire/calls.ts';
 import { decodeJson } from '../wire/decode.ts';
 import type { Decoder } from '../wire/decode.ts';
 import type { MethodName } from '../wire/methods.ts';
@@ -20,11 +26,12 @@ export interface CallsOptions {
   readonly counters: DecisionCounters;
   readonly release: NodeRelease;
   readonly readiness: InstanceReadiness;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
 export type CallMethod = Exclude<MethodName, 'watch'>;
-export type Reply = Acknowledged | TokenOutcome | LeaveReply;
+export type Reply = Acknowledged | TokenReply | LeaveReply;
 export type CallOutcome =
   { readonly kind: 'replied'; readonly reply: Reply } | { readonly kind: 'malformed'; readonly problem: string };
 
@@ -55,7 +62,7 @@ export class Calls {
     return this.#calls[method](caller, body, signal);
   }
 
-  async #token(caller: ProxyCaller, request: TokenRequest, signal: AbortSignal): Promise<TokenOutcome> {
+  async #token(caller: ProxyCaller, request: TokenRequest, signal: AbortSignal): Promise<TokenReply> {
     const outcome = await this.#options.minter.mint(caller, request, signal);
     if (outcome.kind === 'refused')
       this.#options.log.warn('nodeapi-token-refused', {
@@ -64,7 +71,7 @@ export class Calls {
         kind: request.wish.kind,
         reason: outcome.refusal.kind,
       });
-    return outcome;
+    return sentOutcome(outcome, this.#options.clock.now());
   }
 
   #report(caller: ProxyCaller, { sequence, counts }: ReportRequest): Acknowledged {

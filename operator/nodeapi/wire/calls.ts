@@ -2,7 +2,7 @@
 import type { ContentHash, PodUid } from '../../core/brand.ts';
 import type { ResourceKey } from '../../core/snapshot/types.ts';
 import { maxAudienceLength, maxScopeLength, maxScopes } from '../../core/token/grants.ts';
-import type { IssuedToken, TokenOutcome, TokenRefusal, TokenWish } from '../../core/token/types.ts';
+import type { TokenOutcome, TokenRefusal, TokenWish } from '../../core/token/types.ts';
 import { boolean, constant, integer, list, object, oneOf, tagged, text } from './decode.ts';
 import type { Decoder } from './decode.ts';
 import { wireLimits } from './protocol.ts';
@@ -55,9 +55,34 @@ const wish: Decoder<TokenWish> = tagged('kind', {
 
 export const decodeTokenRequest: Decoder<TokenRequest> = object({ workload: decodePodUid, wish });
 
-const issued: Decoder<IssuedToken> = object({
+/** A token on its way: what is left of its life, because the node's clock and the controller's may disagree. */
+export interface SentToken {
+  readonly token: string;
+  /** Milliseconds, from when the reply is made. */
+  readonly expiresInMs: number;
+}
+
+export type TokenReply =
+  { readonly kind: 'issued'; readonly issued: SentToken } | Extract<TokenOutcome, { kind: 'refused' }>;
+
+/** An outcome as the controller sends it at `now`, ms by its own clock. */
+export function sentOutcome(outcome: TokenOutcome, now: number): TokenReply {
+  if (outcome.kind === 'refused') return outcome;
+  const { token, expiresAt } = outcome.issued;
+  const expiresInMs = Math.min(Math.max(0, Math.floor(expiresAt - now)), wireLimits.tokenLifetimeMs);
+  return { kind: 'issued', issued: { token, expiresInMs } };
+}
+
+/** A reply by the proxy's clock, counted from when it asked (ms): the way takes from a token's life, and never adds. */
+export function receivedOutcome(reply: TokenReply, askedAt: number): TokenOutcome {
+  if (reply.kind === 'refused') return reply;
+  const { token, expiresInMs } = reply.issued;
+  return { kind: 'issued', issued: { token, expiresAt: askedAt + expiresInMs } };
+}
+
+const sentToken: Decoder<SentToken> = object({
   token: text({ max: wireLimits.tokenLength, form: /^[!-~]+$/u }),
-  expiresAt: integer(0, Number.MAX_SAFE_INTEGER),
+  expiresInMs: integer(0, wireLimits.tokenLifetimeMs),
 });
 
 const refusal: Decoder<TokenRefusal> = tagged('kind', {
@@ -77,8 +102,8 @@ const refusal: Decoder<TokenRefusal> = tagged('kind', {
   unavailable: object({ kind: constant('unavailable'), retryAfterMs: integer(0, 3_600_000) }),
 });
 
-export const decodeTokenOutcome: Decoder<TokenOutcome> = tagged('kind', {
-  issued: object({ kind: constant('issued'), issued }),
+export const decodeTokenReply: Decoder<TokenReply> = tagged('kind', {
+  issued: object({ kind: constant('issued'), issued: sentToken }),
   refused: object({ kind: constant('refused'), refusal }),
 });
 

@@ -41,4 +41,6 @@ export const wireLimits = {
   counts: 4096,
   /** A token, in characters; Google's stay below 4096. */
   tokenLength: 16_384,
+  /** What is left of a token's life, in ms; Google's live for 12 h at most. */
+  tokenLifetimeMs: 24 * 3_600_000,
 } as const;

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { PodUid } from '../../../operator/core/brand.ts';
 import type { NodeApiClient } from '../../../operator/nodeapi/client/client.ts';
+import { FakeTimers } from '../../fakes/timers.ts';
 import { bindingView, policy, settings, workload } from './resources.ts';
 import { Cluster, newClient, startReplica, stopReplica, until } from './world.ts';
 
@@ -241,6 +242,23 @@ describe('calls', () => {
     const { client } = await connected(t, cluster);
     const outcome = await client.request('pod-elsewhere' as PodUid, access, never);
     assert.deepEqual(outcome, { kind: 'refused', refusal: { kind: 'unknown-workload' } });
+  });
+
+  it('a token ends when it should by a clock of the node that is hours off, and never later for a slow way', async (t) => {
+    const cluster = oneNode();
+    const { address } = await startReplica(t, cluster);
+    const clock = new FakeTimers();
+    clock.jump(7 * 3_600_000);
+    const { client } = newClient(t, cluster, { service: address, token: cluster.proxy('proxy-a', 'node-a'), clock });
+    const askedAt = clock.now();
+    cluster.google.hold();
+    const asked = client.request(alpha, access, never);
+    await until('exchange', () => cluster.google.accessRequests.length === 1);
+    clock.jump(4000);
+    cluster.google.release();
+    const outcome = await asked;
+    assert.ok(outcome.kind === 'issued');
+    assert.equal(outcome.issued.expiresAt, askedAt + cluster.google.lifetimeMs);
   });
 
   it('a controller that does not answer ends in deadline-exceeded', async (t) => {

@@ -6,8 +6,10 @@ import {
   decodeAckRequest,
   decodeLeaveRequest,
   decodeReportRequest,
-  decodeTokenOutcome,
+  decodeTokenReply,
   decodeTokenRequest,
+  receivedOutcome,
+  sentOutcome,
 } from '../../../operator/nodeapi/wire/calls.ts';
 import { decodeJson, object, oneOf, optional, tagged, text, textMap } from '../../../operator/nodeapi/wire/decode.ts';
 import { decodeRefusal, refusals } from '../../../operator/nodeapi/wire/errors.ts';
@@ -15,7 +17,7 @@ import { decodeFrame, encodeFrame, snapshotFrame } from '../../../operator/nodea
 import { LineReader } from '../../../operator/nodeapi/wire/lines.ts';
 import { mayCall, methodAt, methodNames, methods } from '../../../operator/nodeapi/wire/methods.ts';
 import type { CallerKind } from '../../../operator/nodeapi/wire/methods.ts';
-import { formatRange, negotiate, parseRange } from '../../../operator/nodeapi/wire/protocol.ts';
+import { formatRange, negotiate, parseRange, wireLimits } from '../../../operator/nodeapi/wire/protocol.ts';
 import { bindingView, policy, settings, snapshot, workload } from './resources.ts';
 
 const full = snapshot(
@@ -107,7 +109,7 @@ describe('calls', () => {
     decodeTokenRequest,
     decodeReportRequest,
     decodeLeaveRequest,
-    decodeTokenOutcome,
+    decodeTokenReply,
   };
 
   it('no JSON makes a decoder throw or lets a foreign field through', () => {
@@ -133,6 +135,37 @@ describe('calls', () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it('a token travels with what is left of its life, whatever the clocks of both ends say', () => {
+    const [controllerNow, nodeNow] = [Date.UTC(2026, 0, 1), Date.UTC(2020, 0, 1)];
+    const outcome = { kind: 'issued', issued: { token: 'secret', expiresAt: controllerNow + 600_000.9 } } as const;
+    const sent = sentOutcome(outcome, controllerNow);
+    assert.deepEqual(sent, { kind: 'issued', issued: { token: 'secret', expiresInMs: 600_000 } });
+    const decoded = decodeTokenReply(JSON.parse(JSON.stringify(sent)));
+    assert.ok(decoded.kind === 'valid');
+    assert.deepEqual(receivedOutcome(decoded.value, nodeNow), {
+      kind: 'issued',
+      issued: { token: 'secret', expiresAt: nodeNow + 600_000 },
+    });
+  });
+
+  it('a token that has ended, or that claims to live for years, is sent within bounds', () => {
+    const left = (ms: number) => {
+      const sent = sentOutcome({ kind: 'issued', issued: { token: 'secret', expiresAt: 5000 + ms } }, 5000);
+      assert.equal(decodeTokenReply(sent).kind, 'valid');
+      return sent.kind === 'issued' ? sent.issued.expiresInMs : undefined;
+    };
+    assert.equal(left(-1), 0);
+    assert.equal(left(1e13), wireLimits.tokenLifetimeMs);
+    const reply = (expiresInMs: unknown) => decodeTokenReply({ kind: 'issued', issued: { token: 'a', expiresInMs } });
+    for (const wrong of [-1, 0.5, wireLimits.tokenLifetimeMs + 1, '1', undefined])
+      assert.equal(reply(wrong).kind, 'invalid');
+  });
+
+  it('a refusal travels as it is', () => {
+    const refused = { kind: 'refused', refusal: { kind: 'unbound' } } as const;
+    assert.deepEqual(receivedOutcome(sentOutcome(refused, 1), 2), refused);
   });
 
   it('a wish of each kind decodes, and nothing else does', () => {

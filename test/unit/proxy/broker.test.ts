@@ -194,6 +194,17 @@ describe('renewal', () => {
     assert.ok(source.calls.length <= calls + 1);
   });
 
+  it('that brings the same token by a shorter way does not make it fresh again', async () => {
+    issuing();
+    await appear(pod);
+    const expiresAt = timers.now() + hour;
+    source.policy = () => issued('token-1', expiresAt + source.calls.length);
+    await timers.advance(hour - 200_000);
+    issuing();
+    await timers.advance(10_000);
+    assert.notEqual(await tokenOf(pod), 'token-1');
+  });
+
   for (const refusal of [{ kind: 'unbound' }, { kind: 'scope-not-allowed', scope: 'x' }] as const) {
     it(`that is refused with ${refusal.kind} ends the token that is held`, async () => {
       issuing();
@@ -255,7 +266,7 @@ describe('fetches', () => {
     assert.equal(await waiting, 'for-sibling');
   });
 
-  it('with a clock that runs ahead do not become one fetch per request', async () => {
+  it('that bring a token which has ended do not become one fetch per request', async () => {
     issuing(-hour);
     await appear(pod);
     for (let request = 0; request < 20; request += 1) assert.equal(await tokenOf(pod), 'refused');
