@@ -199,7 +199,7 @@ describe('renewal', () => {
     await appear(pod);
     const expiresAt = timers.now() + hour;
     source.policy = () => issued('token-1', expiresAt + source.calls.length);
-    await timers.advance(hour - 200_000);
+    await timers.advance(hour - 250_000);
     issuing();
     await timers.advance(10_000);
     assert.notEqual(await tokenOf(pod), 'token-1');
