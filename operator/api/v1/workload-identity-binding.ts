@@ -108,7 +108,7 @@ export const workloadIdentityBinding = {
           description: 'One audience, compared exactly. Example: `https://reports.example.com`.',
         },
         description:
-          'Allow-list of audiences of identity tokens; a request for another one is refused with 403. Forbidden with access `Direct`, which has no identity tokens. Default: absent (null counts as absent), any audience. Example: `[https://reports.example.com]`.',
+          'Allow-list of audiences of identity tokens; a request for another one is refused with 404. Forbidden with access `Direct`, which has no identity tokens. Default: absent (null counts as absent), any audience. Example: `[https://reports.example.com]`.',
       },
       tokenLifetimeSeconds: {
         type: 'integer',
