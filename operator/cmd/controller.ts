@@ -1,7 +1,7 @@
 /** The controller of a cluster: reads its configuration, connects the adapters, takes part in the election, ends in order. */
 import { randomBytes } from 'node:crypto';
 import { GoogleCredentialsAdapter } from '../adapters/google/credentials.ts';
-import { KubeClient } from '../adapters/kube/client.ts';
+import { KubeClient, unlessNotFound } from '../adapters/kube/client.ts';
 import { clusterReflections } from '../adapters/kube/cluster-reflections.ts';
 import { ApiDiscovery } from '../adapters/kube/discovery.ts';
 import { KubeEventRecorder } from '../adapters/kube/event-recorder.ts';
@@ -149,7 +149,7 @@ async function partsOf(
     installation: {
       namespace,
       image,
-      nodeApiUrl: configuration.nodeApiUrl ?? (await serviceUrl(client, namespace)),
+      nodeApiUrl: configuration.nodeApiUrl ?? (await serviceUrl(client, configuration)),
       nodeApiName: serverName(namespace),
       caConfigMap: trustConfigMap,
     },
@@ -158,11 +158,15 @@ async function partsOf(
   };
 }
 
-/** The Service's own address: a proxy must not need the cluster's DNS to get identities. */
-async function serviceUrl(client: KubeClient, namespace: string): Promise<string> {
+/**
+ * The Service's own address: a proxy must not need the cluster's DNS to get identities. Without the Service, as when the
+ * operator runs beside a cluster, this replica's own.
+ */
+async function serviceUrl(client: KubeClient, { namespace, advertise }: ControllerConfiguration): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/services/${controllerService}`;
-  const service = await client.request({ method: 'GET', path });
-  const clusterIP = isRecord(service) ? textAt(recordAt(service, 'spec'), 'clusterIP') : '';
+  const service = await unlessNotFound(client.request({ method: 'GET', path }));
+  if (!isRecord(service)) return `https://${advertise}`;
+  const clusterIP = textAt(recordAt(service, 'spec'), 'clusterIP');
   if (clusterIP === '' || clusterIP === 'None') {
     throw new MetaveilError('invalid-configuration', `Service ${namespace}/${controllerService} has no ClusterIP`);
   }
