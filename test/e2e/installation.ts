@@ -31,6 +31,8 @@ export async function kubectlOk(cluster: ClusterAccess, args: readonly string[],
 
 export interface ControllerOptions {
   readonly podName?: string;
+  /** Default: made for the controller's ServiceAccount, which takes an API server that answers. */
+  readonly kubeconfig?: string;
   /** Further flags. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -46,7 +48,7 @@ export class ControllerProcess {
   readonly complaints: string[] = [];
 
   static async start(cluster: ClusterAccess, options: ControllerOptions = {}): Promise<ControllerProcess> {
-    const kubeconfig = await cluster.kubeconfigFor(namespace, 'metaveil-controller');
+    const kubeconfig = options.kubeconfig ?? (await cluster.kubeconfigFor(namespace, 'metaveil-controller'));
     const [port, healthPort] = [await freePort(), await freePort()];
     const flags = [
       ...['--kubeconfig', kubeconfig, '--namespace', namespace],

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { DaemonPods } from '../../cluster/daemonpods.ts';
 import { runDaemonPods } from '../../cluster/daemonpods.ts';
 import { eventually } from '../../cluster/eventually.ts';
 import { ConfigMaps, DaemonSets, Deployments, NetworkPolicies, Pods, ServiceAccounts } from '../../cluster/kinds.ts';
@@ -28,15 +27,18 @@ const documented: Readonly<Record<string, string>> = {
   'MetadataProxy/batch': 'Unknown NodesNotConnected',
 };
 
+/** In the order of their beginning; ended the other way round, also when `before` got only half way. */
+const endings: (() => Promise<unknown>)[] = [];
 let product: Product;
-let pods: DaemonPods;
 let controller: ControllerProcess;
 let auditFolder: string;
 
 before(async () => {
   auditFolder = await mkdtemp(join(tmpdir(), 'metaveil-audit-'));
+  endings.push(() => rm(auditFolder, { recursive: true, force: true }));
   await writeFile(join(auditFolder, 'policy.json'), auditPolicy);
   product = await Product.install({ apiServerArgs: auditFlags(auditFolder) });
+  endings.push(() => product.stop());
   const { cluster, google } = product;
   for (const [name, pool] of [
     ['web-1', 'web'],
@@ -46,7 +48,8 @@ before(async () => {
     await createNode(cluster, name, { labels: { pool } });
   }
   const nodes = ['web-1', 'batch-1', 'batch-2'];
-  pods = runDaemonPods(cluster, { nodes, namespace: systemNamespace, labelSelector: proxyPods });
+  const pods = runDaemonPods(cluster, { nodes, namespace: systemNamespace, labelSelector: proxyPods });
+  endings.push(() => pods.stop());
   for (const account of ['reports', 'pipeline']) {
     const email = `${account}@my-project.iam.gserviceaccount.com`;
     google.grant(email, 'roles/iam.workloadIdentityUser', principalOf(account));
@@ -55,9 +58,7 @@ before(async () => {
 });
 
 after(async () => {
-  await pods?.stop();
-  await product?.stop();
-  await rm(auditFolder, { recursive: true, force: true });
+  for (const end of endings.reverse()) await end();
 });
 
 async function verdicts(): Promise<Readonly<Record<string, string>>> {
