@@ -1,7 +1,7 @@
 /** The file format of `metaveil test`: read from files only, so it has a group of its own and no custom resource. */
 import type { FromSchema, ObjectSchema } from '../api/v1/schema.ts';
 
-export const testApiVersion = 'cli.metaveil.dev/v1';
+const testApiVersion = 'cli.metaveil.dev/v1';
 
 const caseSchema = {
   type: 'object',

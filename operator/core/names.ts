@@ -2,7 +2,6 @@
 
 export const fieldManager = 'metaveil-controller';
 export const defaultNamespace = 'metaveil-system';
-export const controllerServiceAccount = 'metaveil-controller';
 export const proxyServiceAccount = 'metaveil-proxy';
 export const controllerService = 'metaveil-controller';
 export const nodeApiPort = 8443;

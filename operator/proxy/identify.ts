@@ -23,7 +23,7 @@ export type Identification =
   | { readonly kind: 'not-ready' };
 
 /** How long a request waits for the snapshot to learn of its pod: less than any client's time-out. */
-export const holdMs = 2_000;
+const holdMs = 2_000;
 
 /** Says which pod a request comes from. */
 export class Identifier {

@@ -28,9 +28,9 @@ export type BrokerAnswer =
   | { readonly kind: 'throttled' };
 
 /** Every fetch ends after this, in ms; so does a request that has no token to fall back to. */
-export const fetchDeadlineMs = 10_000;
+const fetchDeadlineMs = 10_000;
 /** How long a request waits for a better token when it could be served the one that is held, in ms. */
-export const fallbackPatienceMs = 1_500;
+const fallbackPatienceMs = 1_500;
 /** Tokens held per owner besides the one every client asks for. */
 export const maxOtherTokens = 32;
 

@@ -5,7 +5,7 @@ import { etagOf, type Reply } from './replies.ts';
 import type { Workloads } from './workloads.ts';
 
 /** The longest that one request waits, in ms, also when it asks for more: every request has an end of our own. */
-export const longestWaitMs = 300_000;
+const longestWaitMs = 300_000;
 
 /** `wait_for_change`: an answer is held back until its ETag is another one. */
 export class ChangeWaiter {
@@ -33,15 +33,18 @@ export class ChangeWaiter {
     const deadline = this.#timers.now() + Math.min(plan.timeoutMs ?? longestWaitMs, longestWaitMs);
     let reply = first;
     while (etagOf(reply) === plan.etag && this.#timers.now() < deadline && !ending.aborted) {
-      await this.#nextSnapshot(deadline, ending);
+      await this.#nextChange(reply, deadline, ending);
       reply = await answer();
     }
     return reply;
   }
 
-  #nextSnapshot(deadline: number, ending: AbortSignal): Promise<void> {
+  /** A new snapshot may conceal what is waited for, so it counts as a change like a new value. */
+  #nextChange({ changed }: Reply, deadline: number, ending: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
+      const over = new AbortController();
       const finish = (): void => {
+        over.abort();
         unsubscribe();
         cancel();
         ending.removeEventListener('abort', finish);
@@ -50,6 +53,7 @@ export class ChangeWaiter {
       const unsubscribe = this.#workloads.onChange(finish);
       const cancel = this.#timers.after(deadline - this.#timers.now(), finish);
       ending.addEventListener('abort', finish, { once: true });
+      if (changed !== undefined) void changed(deadline - this.#timers.now(), over.signal).then(finish);
     });
   }
 }

@@ -32,7 +32,7 @@ export function clusterReflections(store: StoreWriter): readonly Reflection<Stor
 }
 
 /** One of our own kinds as a REST resource. */
-export function customResourceType(name: KindName): StoredType {
+function customResourceType(name: KindName): StoredType {
   const { kind, plural, scope } = definitions[name];
   return { group, version, kind, plural, namespaced: scope === 'Namespaced' };
 }

@@ -10,12 +10,7 @@ export interface ResourceType {
   readonly namespaced: boolean;
 }
 
-/** `v1`, or `apps/v1`. */
-export function apiVersionOf(type: Pick<ResourceType, 'group' | 'version'>): string {
-  return type.group === '' ? type.version : `${type.group}/${type.version}`;
-}
-
-/** The inverse of apiVersionOf. */
+/** Of `v1`, or `apps/v1`. */
 export function groupVersionOf(apiVersion: string): Pick<ResourceType, 'group' | 'version'> {
   const slash = apiVersion.indexOf('/');
   return slash < 0

@@ -40,7 +40,7 @@ export interface RootSchema extends ObjectSchema {
 }
 
 /** metadata.name of the definition, as `kubectl get crd` lists it. */
-export function crdName(kind: KindDefinition): string {
+function crdName(kind: KindDefinition): string {
   return `${kind.plural}.${group}`;
 }
 

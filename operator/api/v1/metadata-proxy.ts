@@ -361,4 +361,3 @@ export const metadataProxy = {
 export type MetadataProxy = CustomResource<typeof metadataProxy>;
 export type MetadataProxySpec = FromSchema<(typeof metadataProxy)['spec']>;
 export type MetadataProxyStatus = FromSchema<(typeof metadataProxy)['status']>;
-export type EmulatedValues = FromSchema<typeof emulated>;

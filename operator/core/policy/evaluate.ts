@@ -3,7 +3,6 @@ import type {
   AuditFinding,
   CanonicalPath,
   Decision,
-  PathFilter,
   Permit,
   PolicyReference,
   PolicySubject,
@@ -23,16 +22,6 @@ export interface Evaluator {
 /** Decides one (workload, path). Total: never throws. Pass the request's path as parsed. */
 export function evaluate(subject: PolicySubject, path: CanonicalPath, version: ApiVersion = 'v1'): Decision {
   return evaluatorOf(subject).evaluate(path, version);
-}
-
-/** The same decision for many v1 paths of one request: what a listing or a recursive document may contain. */
-export function revealFilter(subject: PolicySubject): PathFilter {
-  return evaluatorOf(subject).evaluate;
-}
-
-/** Whose account the workload sees below instance/service-accounts/. */
-export function ownServiceAccount(subject: PolicySubject): ServiceAccountSource {
-  return evaluatorOf(subject).account;
 }
 
 /** Does once what does not depend on the path. */

@@ -1,5 +1,5 @@
 /** How snapshots are versioned, compared and brought up to date. */
-import type { ContentHash, Hash } from '../brand.ts';
+import type { Hash } from '../brand.ts';
 import { canonicalJson } from './canonical.ts';
 import type { NodeSnapshot, Resource, ResourceKey, SnapshotDelta, VersionedResource } from './types.ts';
 
@@ -22,19 +22,4 @@ export function diffSnapshots(from: NodeSnapshot, to: NodeSnapshot): SnapshotDel
   const upserts = [...to.resources.values()].filter(({ key, hash }) => from.resources.get(key)?.hash !== hash);
   const removals = [...from.resources.keys()].filter((key) => !to.resources.has(key));
   return { from: from.version, to: to.version, upserts, removals };
-}
-
-export type AppliedDelta =
-  | { readonly kind: 'applied'; readonly snapshot: NodeSnapshot }
-  /** The delta starts elsewhere or does not lead where it says: ask for the whole snapshot. */
-  | { readonly kind: 'mismatch'; readonly expected: ContentHash; readonly actual: ContentHash };
-
-export function applyDelta(snapshot: NodeSnapshot, delta: SnapshotDelta, hash: Hash): AppliedDelta {
-  if (snapshot.version !== delta.from) return { kind: 'mismatch', expected: delta.from, actual: snapshot.version };
-  const resources = new Map(snapshot.resources);
-  for (const key of delta.removals) resources.delete(key);
-  for (const upsert of delta.upserts) resources.set(upsert.key, upsert);
-  const next = snapshotOf(resources.values(), hash);
-  if (next.version !== delta.to) return { kind: 'mismatch', expected: delta.to, actual: next.version };
-  return { kind: 'applied', snapshot: next };
 }

@@ -23,7 +23,7 @@ export type TreeAnswer =
 /** `GET /`: 17 bytes, with or without Metadata-Flavor. */
 export const rootListing = 'computeMetadata/\n';
 /** `GET /computeMetadata/`. */
-export const versionsListing = 'v1/\n';
+const versionsListing = 'v1/\n';
 
 export interface TreeQuestion {
   readonly tree: DirectoryNode;

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PolicySubject } from '../../../../operator/core/policy/decision.ts';
-import { ownServiceAccount } from '../../../../operator/core/policy/evaluate.ts';
+import { evaluatorOf } from '../../../../operator/core/policy/evaluate.ts';
 import type { UnboundReason } from '../../../../operator/core/snapshot/types.ts';
 import { bound, cmdp, federated, mdp, subject, unbound } from './subjects.ts';
 
 const privileged = cmdp('p', { profile: 'Privileged' });
 
 const kindOf = (asked: PolicySubject) => {
-  const source = ownServiceAccount(asked);
+  const source = evaluatorOf(asked).account;
   return source.kind === 'absent' ? `absent: ${source.reason}` : source.kind;
 };
 
