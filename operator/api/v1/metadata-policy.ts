@@ -1,4 +1,5 @@
 import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition, ObjectSchema, PrinterColumn } from './schema.ts';
 import { labelSelectorSchema } from './selectors.ts';
@@ -46,15 +47,19 @@ const profile = {
     'Named set of concealed endpoints, like the Pod Security Standards: `Privileged` conceals nothing, `Baseline` all that yields credentials or secrets, `Restricted` all but what GKE serves to a pod. The strictest one that selects a pod counts. Default: absent, other policies and the MetadataProxy decide.',
 } as const;
 
-const conceal = {
-  type: 'array',
-  minItems: 1,
-  maxItems: 64,
-  'x-kubernetes-list-type': 'atomic',
-  items: pattern,
-  description:
-    'Patterns of endpoints below `/computeMetadata/v1/` to hide, each with its subtree; nothing reveals them again. Default: absent, none. Example: `[instance/attributes/kube-env]`.',
-} as const;
+const patterns = <const Text extends string>(description: Text) =>
+  ({
+    type: 'array',
+    minItems: 1,
+    maxItems: 64,
+    'x-kubernetes-list-type': 'atomic',
+    items: pattern,
+    description,
+  }) as const;
+
+const conceal = patterns(
+  'Patterns of endpoints below `/computeMetadata/v1/` to hide, each with its subtree; nothing reveals them again. Default: absent, none. Example: `[instance/attributes/kube-env]`.',
+);
 
 const counter = (what: string) =>
   ({ type: 'integer', format: 'int64', minimum: 0, description: `${what} since countersSince.` }) as const;
@@ -81,23 +86,12 @@ const policyStatus = {
 } as const satisfies ObjectSchema;
 
 const columns = [
-  {
-    name: 'Ready',
-    type: 'string',
-    jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-    description: 'Whether the policy is in effect.',
-  },
-  {
-    name: 'Reason',
-    type: 'string',
-    jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
-    description: 'Cause of Ready.',
-  },
+  ...readyColumns('Whether the policy is in effect.'),
   { name: 'Mode', type: 'string', jsonPath: '.spec.mode', description: 'Audit or Enforce.' },
   { name: 'Profile', type: 'string', jsonPath: '.spec.profile', description: 'Named set of concealed endpoints.' },
   { name: 'Workloads', type: 'integer', jsonPath: '.status.workloads', description: 'Selected pods.' },
   { name: 'Nodes', type: 'string', jsonPath: '.status.nodes.summary', description: 'Nodes programmed / desired.' },
-  { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' },
+  ageColumn,
   {
     name: 'Concealed',
     type: 'integer',
@@ -169,15 +163,9 @@ export const clusterMetadataPolicy = {
       mode,
       profile,
       conceal,
-      reveal: {
-        type: 'array',
-        minItems: 1,
-        maxItems: 64,
-        'x-kubernetes-list-type': 'atomic',
-        items: pattern,
-        description:
-          'Patterns of endpoints to show although the profile hides them. Exact, unless a pattern ends in `/**`. An enforcing `conceal` of any policy wins. Default: absent, none. Example: `[instance/attributes/team]`.',
-      },
+      reveal: patterns(
+        'Patterns of endpoints to show although the profile hides them. Exact, unless a pattern ends in `/**`. An enforcing `conceal` of any policy wins. Default: absent, none. Example: `[instance/attributes/team]`.',
+      ),
       legacyEndpoints: {
         type: 'string',
         enum: ['Deny', 'Allow'],

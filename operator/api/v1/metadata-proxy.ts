@@ -1,4 +1,5 @@
 import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition, ObjectSchema } from './schema.ts';
 import { labelKeyRule, labelsSchema } from './selectors.ts';
@@ -324,22 +325,11 @@ export const metadataProxy = {
     },
   },
   columns: [
-    {
-      name: 'Ready',
-      type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-      description: 'Whether every selected node is served.',
-    },
-    {
-      name: 'Reason',
-      type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Cause of Ready.',
-    },
+    ...readyColumns('Whether every selected node is served.'),
     { name: 'Mode', type: 'string', jsonPath: '.spec.mode', description: 'Audit or Enforce.' },
     { name: 'Profile', type: 'string', jsonPath: '.spec.defaultProfile', description: 'Default profile.' },
     { name: 'Nodes', type: 'string', jsonPath: '.status.nodes.summary', description: 'Nodes connected / selected.' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' },
+    ageColumn,
     {
       name: 'Interception',
       type: 'string',

@@ -1,4 +1,5 @@
 import { conditionsSchema, nodesSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition } from './schema.ts';
 
@@ -150,18 +151,7 @@ export const workloadIdentityBinding = {
     },
   },
   columns: [
-    {
-      name: 'Ready',
-      type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-      description: 'Whether pods can get tokens.',
-    },
-    {
-      name: 'Reason',
-      type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Cause of Ready.',
-    },
+    ...readyColumns('Whether pods can get tokens.'),
     {
       name: 'Google-Service-Account',
       type: 'string',
@@ -169,7 +159,7 @@ export const workloadIdentityBinding = {
       description: 'Identity acted as.',
     },
     { name: 'Nodes', type: 'string', jsonPath: '.status.nodes.summary', description: 'Nodes programmed / desired.' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' },
+    ageColumn,
     { name: 'Access', type: 'string', jsonPath: '.spec.access', description: 'Impersonate or Direct.', priority: 1 },
     {
       name: 'Provider',

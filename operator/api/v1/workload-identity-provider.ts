@@ -1,4 +1,5 @@
 import { conditionsSchema, observedGenerationSchema, pendingStatus } from './conditions.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 import { formats } from './formats.ts';
 import type { CustomResource, FromSchema, KindDefinition } from './schema.ts';
 
@@ -144,20 +145,9 @@ export const workloadIdentityProvider = {
     },
   },
   columns: [
-    {
-      name: 'Ready',
-      type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-      description: 'Whether tokens can be exchanged.',
-    },
-    {
-      name: 'Reason',
-      type: 'string',
-      jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
-      description: 'Cause of Ready.',
-    },
+    ...readyColumns('Whether tokens can be exchanged.'),
     { name: 'Type', type: 'string', jsonPath: '.spec.type', description: 'Kind of federation.' },
-    { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' },
+    ageColumn,
     { name: 'Provider', type: 'string', jsonPath: '.spec.provider', description: 'Pool provider.', priority: 1 },
     { name: 'Issuer', type: 'string', jsonPath: '.status.issuer', description: 'Issuer of the cluster.', priority: 1 },
   ],
