@@ -58,6 +58,8 @@ const watchHeadDeadlineMs = 30_000;
 const mostFailedWatches = 3;
 /** A watch that ends sooner and without a word is a failure. */
 const shortestWatchMs = 1_000;
+/** Ten watches are no load for an API server; pods that started while it was away wait for this. */
+const longestPauseMs = 5_000;
 
 type Step =
   | { readonly kind: 'done' }
@@ -84,7 +86,7 @@ export class Reflector<T> {
   constructor(reflection: Reflection<T>, options: ReflectorOptions) {
     this.#reflection = reflection;
     this.#options = options;
-    this.#backoff = new Backoff({ firstMs: 200, longestMs: 15_000, random: options.random });
+    this.#backoff = new Backoff({ firstMs: 200, longestMs: longestPauseMs, random: options.random });
     this.#path = collectionPath(reflection.type, reflection.namespace);
     this.#lastContact = options.timers.now();
   }
