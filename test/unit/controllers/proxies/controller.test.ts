@@ -80,6 +80,17 @@ describe('a MetadataProxy', () => {
     assert.deepEqual(proxies.api.take(), []);
   });
 
+  it('applies a change of nothing but quantities', async () => {
+    const proxies = startProxies(node(), metadataProxy());
+    await run(proxies);
+    proxies.api.take();
+    const spec = { resources: { limits: { memory: '96Mi' } } };
+    proxies.store.upsert(metadataProxy({ spec, metadata: { generation: 2 } }));
+    await settle();
+    assert.ok(proxies.api.take().includes(`apply ${daemonSetName}`));
+    assert.match(JSON.stringify(proxies.api.object(daemonSetName)['spec']), /"96Mi"/);
+  });
+
   it('serves a new node at once and leaves one that is not selected any more', async () => {
     const spec = { ...perNode, nodeSelector: { pool: 'web' } };
     const web = { pool: 'web' };
@@ -343,6 +354,7 @@ describe('the deletion of a MetadataProxy', () => {
     await proxies.timers.advance(4_000);
     assert.equal(proxies.store.proxy('default'), undefined);
     assert.ok(proxies.api.names().includes(account));
+    assert.ok(!proxies.api.calls.includes(`delete ${account}`));
     proxies.store.upsert({ ...deleting('other'), spec: other.spec });
     await proxies.timers.advance(4_000);
     assert.deepEqual(proxies.api.names(), []);
@@ -377,6 +389,16 @@ describe('the deletion of a MetadataProxy', () => {
     const labels = unseen.api.object(daemonSetName).metadata.labels ?? {};
     const elsewhere = { name: 'theirs', namespace: 'shop', labels };
     unseen.api.put({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: elsewhere });
+    unseen.store.upsert(metadataProxy({ name: 'other' }));
+    const third = await run(unseen);
+    const other = 'DaemonSet metaveil-system/metaveil-proxy-other';
+    assert.deepEqual(unseen.api.names(), [other, 'DaemonSet shop/theirs', account]);
+    await third.stop();
+    unseen.api.take();
+    const fourth = await run(unseen);
+    assert.deepEqual(unseen.api.take(), []);
+    await fourth.stop();
+    unseen.store.remove('MetadataProxy', 'other');
     await run(unseen);
     assert.deepEqual(unseen.api.names(), ['DaemonSet shop/theirs']);
   });
