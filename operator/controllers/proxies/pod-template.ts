@@ -28,6 +28,9 @@ export const servingGate = 'metaveil.dev/serving';
 
 const defaultResources = { requests: { cpu: '20m', memory: '48Mi' }, limits: { memory: '64Mi' } } as const;
 
+/** Neither process makes code out of text: what a pod sends can never become any. */
+const hardening = { name: 'NODE_OPTIONS', value: '--disallow-code-generation-from-strings' } as const;
+
 const paths = {
   token: '/var/run/secrets/metaveil.dev/node-api',
   ca: '/etc/metaveil/ca',
@@ -102,6 +105,7 @@ function proxyContainer(spec: MetadataProxySpec, installation: ProxyInstallation
     imagePullPolicy: spec.imagePullPolicy,
     args: ['proxy'],
     env: [
+      hardening,
       { name: 'METAVEIL_NODE_API_URL', value: installation.nodeApiUrl },
       { name: 'METAVEIL_NODE_API_CA_FILE', value: `${paths.ca}/ca.crt` },
       { name: 'METAVEIL_NODE_API_TOKEN_FILE', value: `${paths.token}/token` },
@@ -139,7 +143,11 @@ function interceptContainer(
     image: spec.image ?? installation.image,
     imagePullPolicy: spec.imagePullPolicy,
     args: ['intercept'],
-    env: [{ name: 'METAVEIL_INTERCEPT_DIR', value: paths.intercept }, fieldEnv('METAVEIL_HOST_IP', 'status.hostIPs')],
+    env: [
+      hardening,
+      { name: 'METAVEIL_INTERCEPT_DIR', value: paths.intercept },
+      fieldEnv('METAVEIL_HOST_IP', 'status.hostIPs'),
+    ],
     resources: { requests: { cpu: '10m', memory: '24Mi' }, limits: { memory: '48Mi' } },
     securityContext: {
       runAsUser: 0,
