@@ -1,6 +1,7 @@
 /** The proxy of a node: connects the metadata server to the node API, and ends in order. */
 import { join } from 'node:path';
 import { MountedCredentials, SnapshotFile } from '../adapters/http/mounted-files.ts';
+import { HttpUpstream } from '../adapters/http/upstream.ts';
 import { MetaveilError } from '../core/errors.ts';
 import { metadataHosts } from '../core/request/host.ts';
 import { NodeApiClient } from '../nodeapi/client/client.ts';
@@ -34,11 +35,13 @@ export async function main(argv: readonly string[], env: Environment): Promise<n
 async function run(configuration: ProxyConfiguration, logger: Logger, ending: Promise<void>): Promise<void> {
   const client = nodeApiClient(configuration, logger);
   const link = await interceptLink(configuration, logger);
+  const upstream = new HttpUpstream(configuration.upstream);
   await client.start();
   try {
     const proxy = await listenOnFreePort(configuration, {
       snapshotSource: client,
       tokenSource: client,
+      upstream,
       logger,
       timers: systemTimers,
       random: Math.random,
@@ -52,6 +55,7 @@ async function run(configuration: ProxyConfiguration, logger: Logger, ending: Pr
     await ending;
     await leave({ client, proxy, link }, configuration.drainMs, logger);
   } finally {
+    upstream.close();
     await link?.close();
     await client.stop();
   }

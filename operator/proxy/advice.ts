@@ -10,8 +10,8 @@ export function denyUnbound(workload: Workload, reason: UnboundReason): Denial {
 }
 
 /**
- * The node's own account may be shown to this workload, but nothing behind this proxy has it: requests are not
- * passed through to a real metadata server in this version.
+ * The node's own account may be shown to this workload, but nothing behind this proxy has it: it was started without
+ * a real metadata server to ask.
  */
 export function denyNodeAccount(workload: Workload): Denial {
   const text = `The node's own service account is not served here. ${createBinding(workload)}`;

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { parseArgs } from 'node:util';
 import { MetaveilError } from '../core/errors.ts';
-import { controllerService, defaultNamespace, proxyPorts } from '../core/names.ts';
+import { controllerService, defaultNamespace, metadataAddresses, proxyPorts } from '../core/names.ts';
 
 /** How one proxy process is set up. */
 export interface ProxyConfiguration {
@@ -20,6 +20,8 @@ export interface ProxyConfiguration {
   /** The first that is free is taken: during a rolling update two instances share the host. At least one. */
   readonly ports: readonly number[];
   readonly clusterDomain: string;
+  /** The node's real metadata server, asked on platform GCE only. */
+  readonly upstream: { readonly host: string; readonly port: number };
   /** How long requests may take to finish after SIGTERM, in ms. */
   readonly drainMs: number;
 }
@@ -43,6 +45,7 @@ const settings = {
   'host-ip': { env: 'METAVEIL_HOST_IP' },
   ports: { env: 'METAVEIL_PROXY_PORTS', fallback: proxyPorts.join(',') },
   'cluster-domain': { env: 'METAVEIL_CLUSTER_DOMAIN', fallback: 'cluster.local' },
+  upstream: { env: 'METAVEIL_UPSTREAM', fallback: `http://${metadataAddresses.GCE.ipv4[0]}` },
   'drain-seconds': { env: 'METAVEIL_DRAIN_SECONDS', fallback: '20' },
 } as const satisfies Record<string, Setting>;
 
@@ -71,6 +74,7 @@ export function readConfiguration(
     hostIPs: listOf('host-ip', read, (text) => (isIP(text) === 0 ? undefined : text)),
     ports: listOf('ports', read, portOf),
     clusterDomain: read('cluster-domain'),
+    upstream: upstreamOf(read),
     drainMs: drainMsOf(read),
   };
 }
@@ -87,9 +91,22 @@ function parseFlags(argv: readonly string[]): Readonly<Partial<Record<SettingNam
 
 function serviceOf(read: Read): string {
   const url = URL.parse(read('node-api-url'));
-  const isBare = url?.pathname === '/' && url.search === '' && url.username === '' && url.password === '';
-  if (url?.protocol !== 'https:' || !isBare) throw invalid('node-api-url', 'is not of the form https://HOST:PORT');
+  if (url?.protocol !== 'https:' || !isBare(url)) throw invalid('node-api-url', 'is not of the form https://HOST:PORT');
   return url.port === '' ? `${url.host}:443` : url.host;
+}
+
+function isBare({ pathname, search, hash, username, password }: URL): boolean {
+  return pathname === '/' && [search, hash, username, password].every((part) => part === '');
+}
+
+/** An address and no name: nobody's DNS decides whom a node's metadata is asked of. */
+function upstreamOf(read: Read): ProxyConfiguration['upstream'] {
+  const url = URL.parse(read('upstream'));
+  const host = url?.hostname.replace(/^\[|\]$/gu, '') ?? '';
+  if (url?.protocol !== 'http:' || !isBare(url) || isIP(host) === 0) {
+    throw invalid('upstream', 'is not of the form http://ADDRESS[:PORT]');
+  }
+  return { host, port: url.port === '' ? 80 : Number(url.port) };
 }
 
 function drainMsOf(read: Read): number {

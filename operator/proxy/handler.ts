@@ -14,6 +14,7 @@ import type { TokenBroker } from './broker.ts';
 import { traceText } from '../core/policy/trace-text.ts';
 import type { DenialLog, RequestContext } from './denial-log.ts';
 import type { Connection, Identification, Identifier } from './identify.ts';
+import type { PassedAnswer, PassThrough } from './passthrough.ts';
 import { contentReply, denialReply, redirectReply, type Reply } from './replies.ts';
 import type { ChangeWaiter } from './wait-for-change.ts';
 import { tokenDenial, tokenReply, wishOf, type TokenLeaf } from './token-endpoint.ts';
@@ -26,6 +27,8 @@ export interface HandlerParts {
   readonly hash: Hash;
   readonly denials: DenialLog;
   readonly hosts: AcceptedHosts;
+  /** The node's real metadata server, asked on platform GCE only; undefined: its tree is emulated there too. */
+  readonly passThrough: PassThrough | undefined;
 }
 
 /** One request that was parsed, with the pod it comes from. */
@@ -158,10 +161,44 @@ export class RequestHandler {
   #act(exchange: Exchange, permit: Permit): Reply | Promise<Reply> {
     const { request, subject } = exchange;
     const { evaluator, tree } = this.#view(subject);
+    const { passThrough } = this.#parts;
+    if (passThrough !== undefined && permit.origin === 'node' && subject.settings.platform === 'GCE') {
+      return this.#passThrough(exchange, permit, passThrough);
+    }
     if (evaluator.account.kind === 'node' && isBelowServiceAccounts(permit.path)) {
       return this.#denied(exchange, denyNodeAccount(subject.workload));
     }
     const answer = answerFromTree({ tree, request, permit, filter: evaluator.evaluate }, this.#parts.hash);
+    return this.#treeReply(exchange, answer);
+  }
+
+  /** Asks the node's real server for what the permit names. */
+  async #passThrough(exchange: Exchange, permit: Permit, passThrough: PassThrough): Promise<Reply> {
+    const { request, subject } = exchange;
+    const { account, evaluate: filter } = this.#view(subject).evaluator;
+    if (lacksAudience(request, permit)) return this.#denied(exchange, deny('audience-required'));
+    const passed = await passThrough.answer({ request, permit, account, filter });
+    const reply = await this.#passedReply(exchange, passed.answer);
+    return passed.changed === undefined ? reply : { ...reply, changed: passed.changed };
+  }
+
+  #passedReply(exchange: Exchange, answer: PassedAnswer['answer']): Reply | Promise<Reply> {
+    switch (answer.kind) {
+      case 'credential':
+        return contentReply(answer.contentType, answer.body);
+      case 'unavailable':
+        return this.#denied(exchange, deny('upstream-unavailable'));
+      case 'refused':
+        return this.#denied(exchange, { ...deny('upstream-refused'), status: answer.status });
+      case 'busy':
+        return this.#denied(exchange, deny('too-many-requests'));
+      default:
+        return this.#treeReply(exchange, answer);
+    }
+  }
+
+  #treeReply(exchange: Exchange, answer: TreeAnswer): Reply | Promise<Reply> {
+    const { request, subject } = exchange;
     switch (answer.kind) {
       case 'content':
         return contentReply(answer.contentType, answer.body, answer.etag);
@@ -195,7 +232,7 @@ export class RequestHandler {
     return answer instanceof Promise ? answer.then(reply) : reply(answer);
   }
 
-  /** The tree is the emulated one on every platform: this version passes nothing through to a real server. */
+  /** On a node with a real server the tree only supplies the workload's own account. */
   #view(subject: PolicySubject): SubjectView {
     const known = this.#views.get(subject);
     if (known !== undefined) return known;
@@ -218,6 +255,12 @@ export class RequestHandler {
 /** The listing itself is answered, empty: gcloud cannot bear its absence. */
 function isBelowServiceAccounts(path: Permit['path']): boolean {
   return path[0] === 'instance' && path[1] === 'service-accounts' && path.length > 2;
+}
+
+/** Said by us, so that the sentence is the same on every platform. */
+function lacksAudience({ query, trailingSlash }: CanonicalRequest, { path }: Permit): boolean {
+  const isIdentity = isBelowServiceAccounts(path) && path.length === 4 && path[3] === 'identity' && !trailingSlash;
+  return isIdentity && (query.audience ?? '') === '';
 }
 
 function contextOf(

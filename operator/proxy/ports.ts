@@ -19,3 +19,32 @@ export interface SnapshotSource {
   /** Called after `current` has changed. Returns the unsubscription. */
   onChange(listener: () => void): () => void;
 }
+
+/** One question to the node's real metadata server, written by us from a permit. */
+export interface UpstreamRequest {
+  /** Path and query below the server's root. */
+  readonly target: string;
+  /** A longer reply is none. */
+  readonly maxBytes: number;
+}
+
+export type UpstreamReply =
+  | {
+      readonly kind: 'answered';
+      readonly status: number;
+      /** Whether the server says that the body is JSON. */
+      readonly json: boolean;
+      readonly body: string;
+      /** Absent where the server sent none, or one of an unknown form. */
+      readonly etag?: string;
+    }
+  /** No connection, no reply in time, too long a one, or one of something that is no metadata server. */
+  | { readonly kind: 'unavailable' };
+
+/**
+ * The node's real metadata server. Sends `Metadata-Flavor: Google`, the target and nothing else; follows no redirect.
+ * Never throws, and ends soon after `signal` aborts.
+ */
+export interface Upstream {
+  get(request: UpstreamRequest, signal: AbortSignal): Promise<UpstreamReply>;
+}

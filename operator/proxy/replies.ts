@@ -1,6 +1,12 @@
 import { codeHeader, type Denial } from '../core/request/denials.ts';
 import type { ContentType } from '../core/tree/answer.ts';
 
+/**
+ * Resolves when what a reply was made of may have changed, at the latest when `signal` aborts; `timeoutMs` is until
+ * then. Never rejects.
+ */
+export type ChangeSignal = (timeoutMs: number, signal: AbortSignal) => Promise<void>;
+
 /** A whole reply. `Content-Length`, `Date` and the connection headers are added when it is sent. */
 export interface Reply {
   readonly status: number;
@@ -9,6 +15,8 @@ export interface Reply {
   readonly body: string;
   /** The connection ends with it. */
   readonly close: boolean;
+  /** Where the value may change without a new snapshot of the node. */
+  readonly changed?: ChangeSignal;
 }
 
 /** What Google's server calls itself on a VM; some clients look at it. */

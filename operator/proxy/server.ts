@@ -9,7 +9,8 @@ import { DenialLog } from './denial-log.ts';
 import { RequestHandler } from './handler.ts';
 import { Identifier } from './identify.ts';
 import { defaultLimits, Listener, type ListenerLimits } from './listener.ts';
-import type { SnapshotSource, TokenSource } from './ports.ts';
+import { PassThrough } from './passthrough.ts';
+import type { SnapshotSource, TokenSource, Upstream } from './ports.ts';
 import { ChangeWaiter } from './wait-for-change.ts';
 import { Workloads } from './workloads.ts';
 
@@ -32,6 +33,8 @@ export interface ProxyOptions {
   /** Names under which pods may address the server. Default: the metadata addresses and `cluster.local`. */
   readonly hosts?: AcceptedHosts;
   readonly limits?: Partial<ListenerLimits>;
+  /** The node's real metadata server, asked on platform GCE only. Default: its values are emulated there too. */
+  readonly upstream?: Upstream;
 }
 
 export interface RunningProxy {
@@ -45,7 +48,7 @@ export interface RunningProxy {
 export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { timers, logger } = options;
   const workloads = new Workloads(options.snapshotSource);
-  const { tokenSource: source, random } = options;
+  const { tokenSource: source, random, upstream, hash } = options;
   const broker = new TokenBroker(workloads, { source, timers, random, logger });
   const denials = new DenialLog(logger, timers);
   const handler = new RequestHandler({
@@ -53,9 +56,10 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     broker,
     changes: new ChangeWaiter(workloads, timers),
     timers,
-    hash: options.hash,
+    hash,
     denials,
     hosts: options.hosts ?? metadataHosts,
+    passThrough: upstream === undefined ? undefined : new PassThrough({ upstream, timers, hash }),
   });
   const limits = { ...defaultLimits, ...options.limits };
   const listeners = options.listen.map(() => new Listener({ handler, denials, logger, limits }));

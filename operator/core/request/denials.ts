@@ -54,6 +54,7 @@ export const denials = {
   'unknown-workload': { status: 503, text: 'The calling pod is not known yet. Try again.' },
   'token-unavailable': { status: 503, text: 'No token could be obtained in time. Try again.' },
   'upstream-unavailable': { status: 503, text: "The node's metadata server did not answer in time. Try again." },
+  'upstream-refused': { status: 403, text: "The node's metadata server refuses this request." },
   'not-ready': { status: 503, text: 'The metadata server has no configuration yet. Try again.' },
   'too-many-requests': { status: 429, text: 'Too many requests from this pod. Try again.' },
   internal: { status: 500, text: 'Internal Server Error' },

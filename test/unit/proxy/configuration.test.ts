@@ -22,6 +22,7 @@ describe('configuration of the proxy', () => {
       hostIPs: ['10.0.0.5'],
       ports: [9880, 9881],
       clusterDomain: 'cluster.local',
+      upstream: { host: '169.254.169.254', port: 80 },
       drainMs: 20_000,
     });
   });
@@ -37,6 +38,12 @@ describe('configuration of the proxy', () => {
     assert.equal(configuration.service, '[fd00::20]:443');
   });
 
+  it('takes the address of another metadata server, IPv6 too', () => {
+    const upstreamOf = (METAVEIL_UPSTREAM: string) => readConfiguration([], { ...env, METAVEIL_UPSTREAM }).upstream;
+    assert.deepEqual(upstreamOf('http://127.0.0.1:8080'), { host: '127.0.0.1', port: 8080 });
+    assert.deepEqual(upstreamOf('http://[fd20:ce::254]'), { host: 'fd20:ce::254', port: 80 });
+  });
+
   for (const [what, argv, change, message] of [
     ['a missing variable', [], { METAVEIL_STATE_DIR: undefined }, /--state-dir \(or METAVEIL_STATE_DIR\) is not set/u],
     ['a plain-text node API', [], { METAVEIL_NODE_API_URL: 'http://10.96.0.20:8443' }, /https:\/\/HOST:PORT/u],
@@ -44,6 +51,14 @@ describe('configuration of the proxy', () => {
     ['a host name for an address', ['--host-ip', 'node-1'], {}, /--host-ip .* invalid entry: "node-1"/u],
     ['a port out of range', ['--ports', '9880,65536'], {}, /--ports .* invalid entry: "65536"/u],
     ['an unknown flag', ['--hostip', '10.0.0.5'], {}, /--hostip/u],
+    ['an upstream by name', ['--upstream', 'http://metadata.google.internal'], {}, /--upstream .* http:\/\/ADDRESS/u],
+    [
+      'an upstream with a path',
+      [],
+      { METAVEIL_UPSTREAM: 'http://127.0.0.1:1/x' },
+      /--upstream \(or METAVEIL_UPSTREAM\)/u,
+    ],
+    ['an upstream with credentials', [], { METAVEIL_UPSTREAM: 'http://a:b@127.0.0.1' }, /http:\/\/ADDRESS/u],
     ['a drain that is no number', ['--drain-seconds', '1m'], {}, /--drain-seconds .* not a number/u],
   ] as const) {
     it(`refuses ${what}, saying which`, () => {

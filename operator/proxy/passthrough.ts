@@ -1,0 +1,151 @@
+/** The way of a permitted request to the node's real metadata server and back: bounded in time, size and number. */
+import type { Hash, PodUid } from '../core/brand.ts';
+import type { Timers } from '../core/time.ts';
+import type { Upstream, UpstreamReply, UpstreamRequest } from './ports.ts';
+import type { ChangeSignal } from './replies.ts';
+import { answerFromUpstream, redirectToDirectory, type PassedRequest, type UpstreamAnswer } from './upstream-answer.ts';
+import { planUpstream, waitTarget, type UpstreamQuestion } from './upstream-question.ts';
+
+/** Until one reply is there, in ms. */
+export const askMs = 2_500;
+/** How long a question is asked again while the server is away, in ms: host maintenance takes less than a second. */
+export const holdMs = 1_500;
+const againMs = 250;
+/** How often is asked anew where the server cannot be waited on, in ms. */
+export const pollMs = 5_000;
+
+/** All metadata of an instance and its project is smaller. */
+const maxDocumentBytes = 4 << 20;
+const maxCredentialBytes = 64 << 10;
+
+/** Of one pod at a time: its abuse must not fill the way for others. */
+export const asksPerPod = 32;
+export const waitsPerPod = 32;
+
+export interface PassThroughParts {
+  readonly upstream: Upstream;
+  readonly timers: Timers;
+  readonly hash: Hash;
+}
+
+export interface PassedAnswer {
+  /** `busy`: the pod has as many questions open as it may. */
+  readonly answer: UpstreamAnswer | { readonly kind: 'busy' };
+  /** Absent for what cannot be waited for. */
+  readonly changed?: ChangeSignal;
+}
+
+export class PassThrough {
+  readonly #parts: PassThroughParts;
+  readonly #asking = new Turns(asksPerPod);
+  readonly #waiting = new Turns(waitsPerPod);
+
+  constructor(parts: PassThroughParts) {
+    this.#parts = parts;
+  }
+
+  /** Asks for what the permit names and filters the reply. Never throws; ends within `askMs` and `holdMs` together. */
+  async answer(passed: PassedRequest): Promise<PassedAnswer> {
+    const { permit, request } = passed;
+    const question = planUpstream(permit, request);
+    if (question.kind === 'nothing') return { answer: { kind: 'not-found' } };
+    if (question.kind === 'redirect') return { answer: redirectToDirectory(passed, this.#parts.hash) };
+    const { uid } = permit.workload;
+    if (!this.#asking.take(uid)) return { answer: { kind: 'busy' } };
+    try {
+      const reply = await this.#ask(question);
+      if (reply.kind === 'unavailable') return { answer: reply };
+      const answer = answerFromUpstream(passed, question.form, reply, this.#parts.hash);
+      return { answer, changed: (timeoutMs, signal) => this.#change(uid, question, reply.etag, { timeoutMs, signal }) };
+    } finally {
+      this.#asking.giveBack(uid);
+    }
+  }
+
+  async #ask({ form, target }: UpstreamQuestion): Promise<UpstreamReply> {
+    const { timers } = this.#parts;
+    const until = timers.now() + holdMs;
+    const maxBytes = form === 'token' || form === 'identity' ? maxCredentialBytes : maxDocumentBytes;
+    for (;;) {
+      const reply = await this.#once({ target, maxBytes }, askMs);
+      if (reply.kind === 'answered' && !isPassing(reply.status)) return reply;
+      if (timers.now() + againMs > until) return { kind: 'unavailable' };
+      await this.#pause(againMs);
+    }
+  }
+
+  async #once(request: UpstreamRequest, deadlineMs: number, ending?: AbortSignal): Promise<UpstreamReply> {
+    const over = new AbortController();
+    const cancel = this.#parts.timers.after(deadlineMs, () => over.abort());
+    try {
+      return await this.#parts.upstream.get(
+        request,
+        ending === undefined ? over.signal : AbortSignal.any([over.signal, ending]),
+      );
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Resolves when the server says that its answer is another one, or when it is time to look. */
+  async #change(uid: PodUid, question: UpstreamQuestion, etag: string | undefined, how: ChangeWait): Promise<void> {
+    const { timeoutMs, signal } = how;
+    if (etag !== undefined && this.#waiting.take(uid)) {
+      try {
+        const target = waitTarget(question, etag, Math.max(1, Math.ceil(timeoutMs / 1000)));
+        const reply = await this.#once({ target, maxBytes: maxDocumentBytes }, timeoutMs, signal);
+        if (reply.kind === 'answered' && reply.status === 200 && reply.etag !== etag) return;
+      } finally {
+        this.#waiting.giveBack(uid);
+      }
+    }
+    // A server that is away, or does not wait, must not be asked in a tight loop.
+    await this.#pause(pollMs, signal);
+  }
+
+  #pause(ms: number, ending?: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = (): void => {
+        cancel();
+        ending?.removeEventListener('abort', finish);
+        resolve();
+      };
+      const cancel = this.#parts.timers.after(ms, finish);
+      ending?.addEventListener('abort', finish, { once: true });
+      if (ending?.aborted === true) finish();
+    });
+  }
+}
+
+interface ChangeWait {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** What soon goes away by itself. */
+function isPassing(status: number): boolean {
+  return status === 429 || status >= 500;
+}
+
+/** How much of something each pod has. */
+class Turns {
+  readonly #limit: number;
+  readonly #taken = new Map<PodUid, number>();
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  take(uid: PodUid): boolean {
+    const taken = this.#taken.get(uid) ?? 0;
+    if (taken >= this.#limit) return false;
+    this.#taken.set(uid, taken + 1);
+    return true;
+  }
+
+  giveBack(uid: PodUid): void {
+    const left = (this.#taken.get(uid) ?? 1) - 1;
+    if (left === 0) this.#taken.delete(uid);
+    else this.#taken.set(uid, left);
+  }
+}
