@@ -35,7 +35,9 @@ function progressOf({ status, reason, message }: Aspect): readonly Aspect[] {
 
 function conditionOf(aspect: Aspect, { previous, generation, now }: ConditionContext): Condition {
   const before = findCondition(previous, aspect.type);
-  const lastTransitionTime = before?.status === aspect.status ? before.lastTransitionTime : timestamp(now);
+  // One without a generation is the schema's placeholder, and its time no time at which anything happened.
+  const isOurs = before?.observedGeneration !== undefined;
+  const lastTransitionTime = isOurs && before.status === aspect.status ? before.lastTransitionTime : timestamp(now);
   return { ...aspect, lastTransitionTime, observedGeneration: generation };
 }
 

@@ -13,7 +13,7 @@ import { createNode } from '../../cluster/nodes.ts';
 import { kubectlOk, principalOf } from '../installation.ts';
 import type { ControllerProcess } from '../installation.ts';
 import { auditFlags, auditPolicy, readAudit, rightsOf, unusedHere, usesOf } from './audit.ts';
-import { ownKinds, Product, Proxies, systemNamespace, verdictOf } from './product.ts';
+import { conditionOf, ownKinds, Product, Proxies, systemNamespace, verdictOf } from './product.ts';
 import { changesBetween, quietVersions } from './versions.ts';
 
 const samples = fileURLToPath(new URL('../../../samples/', import.meta.url));
@@ -102,7 +102,10 @@ describe('samples/ applied for the first time', () => {
 
   it('are accepted where they wait for proxies', async () => {
     for (const name of ['web', 'batch', 'lab']) {
-      assert.equal(verdictOf(await product.cluster.api.get(Proxies, { name }), 'Accepted'), 'True Accepted');
+      const proxy = await product.cluster.api.get(Proxies, { name });
+      assert.equal(verdictOf(proxy, 'Accepted'), 'True Accepted');
+      const since = Date.parse(conditionOf(proxy, 'Ready')?.lastTransitionTime ?? '');
+      assert.ok(since >= Date.parse(proxy.metadata.creationTimestamp), 'since before it existed');
     }
   });
 

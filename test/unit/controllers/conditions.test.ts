@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { pendingStatus } from '../../../operator/api/v1/conditions.ts';
 import { announced, conditionsOf, listed, readyFrom } from '../../../operator/controllers/conditions.ts';
 import type { Aspect } from '../../../operator/controllers/conditions.ts';
 import { condition } from '../../builders/objects.ts';
@@ -41,6 +42,11 @@ describe('conditionsOf', () => {
     const [ready, accepted] = write(aspect('Ready', 'True'), previous);
     assert.equal(ready?.lastTransitionTime, previous[0]?.lastTransitionTime);
     assert.equal(accepted?.lastTransitionTime, '2026-06-01T12:00:00Z');
+  });
+
+  it("takes no time over from the schema's placeholder: nothing has been pending since 1970", () => {
+    const [ready] = write(aspect('Ready', 'Unknown', 'NodesPending'), [...pendingStatus.conditions]);
+    assert.equal(ready?.lastTransitionTime, '2026-06-01T12:00:00Z');
   });
 });
 
