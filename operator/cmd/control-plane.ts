@@ -13,6 +13,7 @@ import type { NetworkPolicyDiscovery } from '../controllers/policies/ports.ts';
 import type { EventRecorder, IssuerDiscovery, ObjectWriter } from '../controllers/ports.ts';
 import { Acceptances } from '../controllers/providers/acceptances.ts';
 import { ProviderController } from '../controllers/providers/controller.ts';
+import { proxyConnections } from '../controllers/proxies/connections.ts';
 import { proxyController } from '../controllers/proxies/controller.ts';
 import { Instances } from '../controllers/proxies/instances.ts';
 import type { ProxyInstallation } from '../controllers/proxies/pod-template.ts';
@@ -176,7 +177,7 @@ export class ControlPlane {
       new ProviderController({ ...common, discovery: this.#parts.issuer }),
       policyController({ ...common, kind: 'MetadataPolicy', discovery: this.#parts.networkPolicies }),
       policyController({ ...common, kind: 'ClusterMetadataPolicy', discovery: this.#parts.networkPolicies }),
-      proxyController({ ...common, connections: this.#instances }),
+      proxyController({ ...common, connections: proxyConnections(this.#instances, this.server.programming) }),
       this.#instances,
     ];
   }

@@ -55,6 +55,7 @@ export class Programming {
   /** A superset: nodes that have or had the object; cleaned when asked. */
   readonly #nodesByObject = new Map<string, Set<string>>();
   readonly #listeners = new Set<(objectUids: ReadonlySet<string>) => void>();
+  readonly #connectionListeners = new Set<(node: string) => void>();
 
   /** State of one generation of the object over all nodes. */
   programming(objectUid: string, generation: number): ProgrammingState {
@@ -79,6 +80,17 @@ export class Programming {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Whether an instance of the node's proxy watches. */
+  isConnected(node: string): boolean {
+    return (this.#nodes.get(node)?.instances.size ?? 0) > 0;
+  }
+
+  /** Nodes whose connection came or went. Returns the unsubscription. */
+  onConnection(listener: (node: string) => void): () => void {
+    this.#connectionListeners.add(listener);
+    return () => this.#connectionListeners.delete(listener);
+  }
+
   /** What the node should have from now on; an undefined snapshot: nothing. */
   setDesired(node: string, snapshot: NodeSnapshot | undefined): void {
     const state = this.#state(node);
@@ -92,6 +104,7 @@ export class Programming {
     const state = this.#state(node);
     state.instances.set(instance, undefined);
     this.#changed(node, new Set(state.desired.keys()));
+    this.#tellConnection(node);
   }
 
   acknowledged(node: string, instance: PodUid, acknowledgement: Acknowledgement): void {
@@ -109,6 +122,11 @@ export class Programming {
     state.instances.delete(instance);
     this.#changed(node, new Set([...state.desired.keys(), ...(before?.objects.keys() ?? [])]));
     this.#dropIfIdle(node, state);
+    this.#tellConnection(node);
+  }
+
+  #tellConnection(node: string): void {
+    for (const listener of [...this.#connectionListeners]) listener(node);
   }
 
   #verdict(node: string, objectUid: string, generation: number): NodeVerdict {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ClusterProxyPods } from '../../../../operator/controllers/lookup/proxy-pods.ts';
+import { proxyConnections } from '../../../../operator/controllers/proxies/connections.ts';
 import { Instances } from '../../../../operator/controllers/proxies/instances.ts';
 import { nodeRelease } from '../../../../operator/controllers/proxies/release.ts';
+import { Programming } from '../../../../operator/nodeapi/server/programming.ts';
 import { metadataProxy, node, pod, storeOf } from '../../../builders/objects.ts';
 import { installation, sha256 } from './harness.ts';
 
@@ -126,4 +128,24 @@ describe('an instance that stops', () => {
       assert.equal(nodeRelease(storeOf(...objects)).decide('node-a', uid), verdict);
     });
   }
+});
+
+describe('a node', () => {
+  it('is not served by an instance that said it serves and then vanished without a word', () => {
+    const { subject, first } = instances();
+    const programming = new Programming();
+    const connections = proxyConnections(subject, programming);
+    const told: string[] = [];
+    const stop = connections.onChange((nodes) => told.push(...nodes));
+    subject.report(first.uid, true);
+    assert.equal(connections.isServing('node-a'), false);
+    programming.connected('node-a', first.uid);
+    assert.equal(connections.isServing('node-a'), true);
+    programming.disconnected('node-a', first.uid);
+    assert.equal(connections.isServing('node-a'), false);
+    assert.deepEqual(told, ['node-a', 'node-a', 'node-a']);
+    stop();
+    programming.connected('node-a', first.uid);
+    assert.equal(told.length, 3);
+  });
 });
