@@ -94,39 +94,48 @@ export class Transport {
 
   async #open(outgoing: Outgoing, signal: AbortSignal): Promise<IncomingMessage> {
     for (let hop = 0; hop < maxHops; hop += 1) {
-      const response = await this.#reach(outgoing, signal);
+      const address = this.address;
+      const response = await this.#reach(outgoing, address, signal);
       if (response?.statusCode === 200) return response;
-      if (response !== undefined) await this.#refused(response);
+      if (response !== undefined) await this.#refused(response, address);
     }
     throw unavailable('no replica leads');
   }
 
   /** Undefined when the leader that was named cannot be reached: then the Service is asked again. */
-  async #reach(outgoing: Outgoing, signal: AbortSignal): Promise<IncomingMessage | undefined> {
-    const leader = this.#leader;
+  async #reach(outgoing: Outgoing, address: string, signal: AbortSignal): Promise<IncomingMessage | undefined> {
     try {
-      return await this.#send(outgoing, signal);
+      return await this.#send(outgoing, address, signal);
     } catch (error) {
-      if (signal.aborted || leader === undefined) throw error;
-      if (this.#leader === leader) this.#leader = undefined;
+      if (signal.aborted || address === this.#options.service) throw error;
+      this.#forget(address);
       return undefined;
     }
   }
 
-  /** Returns only when another address is worth a try. */
-  async #refused(response: IncomingMessage): Promise<void> {
+  /**
+   * Returns only when another address is worth a try. What counts is where this very request went: meanwhile another
+   * one may have found the leader.
+   */
+  async #refused(response: IncomingMessage, address: string): Promise<void> {
     const { code, message, leader } = await readRefusal(response);
-    const elsewhere = code === 'not-leader' && leader !== this.#leader ? leader : undefined;
-    if (code === 'not-leader') this.#leader = elsewhere;
-    if (elsewhere !== undefined) return;
+    if (code === 'not-leader' && leader !== undefined && leader !== address) {
+      this.#leader = leader;
+      return;
+    }
+    if (code === 'not-leader') this.#forget(address);
     const retryable = refusals[code].retryable;
     throw new MetaveilError(retryable ? 'nodeapi-unavailable' : 'nodeapi-refused', `${code}: ${message}`);
   }
 
-  async #send(outgoing: Outgoing, signal: AbortSignal): Promise<IncomingMessage> {
+  #forget(leader: string): void {
+    if (this.#leader === leader) this.#leader = undefined;
+  }
+
+  async #send(outgoing: Outgoing, address: string, signal: AbortSignal): Promise<IncomingMessage> {
     const { credentials } = this.#options;
     const [token, ca] = await Promise.all([credentials.token(), credentials.caBundle()]);
-    const attempt = () => this.#exchange(outgoing, { token, agent: this.#agentFor(ca) }, signal);
+    const attempt = () => this.#exchange(outgoing, { address, token, agent: this.#agentFor(ca) }, signal);
     const first = await attempt();
     // The server closed a kept connection at the moment it was used again; every method may be repeated.
     const answer = first === 'stale-connection' ? await attempt() : first;
@@ -136,12 +145,12 @@ export class Transport {
 
   #exchange(
     { method, query = '', body }: Outgoing,
-    { token, agent }: { readonly token: string; readonly agent: Agent },
+    { address, token, agent }: { readonly address: string; readonly token: string; readonly agent: Agent },
     signal: AbortSignal,
   ): Promise<IncomingMessage | 'stale-connection'> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage | 'stale-connection'>();
     const { serverName, protocols = supportedProtocols } = this.#options;
-    const { host, port } = splitAddress(this.address);
+    const { host, port } = splitAddress(address);
     const request = httpsRequest({
       ...{ host, port, agent, signal, servername: serverName },
       method: methods[method].verb,

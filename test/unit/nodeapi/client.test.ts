@@ -134,6 +134,20 @@ describe('the controller goes away', () => {
     assert.equal(cluster.log.of('nodeapi-call-refused')[0]?.['code'], 'not-leader');
   });
 
+  it('calls that a follower sends on at the same time all reach the leader', async (t) => {
+    const cluster = oneNode();
+    const leader = await startReplica(t, cluster);
+    const follower = await startReplica(t, cluster, { role: { kind: 'follower', leader: leader.address } });
+    const token = cluster.proxy('proxy-a', 'node-a');
+    const { client } = newClient(t, cluster, { service: follower.address, token });
+    const outcomes = await Promise.all(Array.from({ length: 8 }, () => client.request(alpha, access, never)));
+    assert.deepEqual([...new Set(outcomes.map(({ kind }) => kind))], ['issued']);
+    const sentOn = cluster.log.of('nodeapi-call-refused').length;
+    assert.equal(sentOn, 8, 'all had started before one of them had found the leader');
+    await client.request(alpha, access, never);
+    assert.equal(cluster.log.of('nodeapi-call-refused').length, sentOn, 'and the leader was not forgotten');
+  });
+
   it('a leader that steps down names the next one, and tokens go on', async (t) => {
     const cluster = oneNode();
     const { client, replica } = await connected(t, cluster);
