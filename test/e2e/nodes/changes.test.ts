@@ -33,7 +33,8 @@ const tokensSeen = new Set<string>();
 before(async () => {
   site = await Site.open(['node-a', 'node-b']);
   await site.startLeader();
-  await site.applyMetadataProxy();
+  // One Deployment per node; the other files have the DaemonSet.
+  await site.applyMetadataProxy({ workload: 'Deployment' });
   await site.bind('reports');
   const nodes = await Promise.all(['node-a', 'node-b'].map((name) => site.startNode(name)));
   pods = await Promise.all(
@@ -156,6 +157,9 @@ describe('an identity that is taken away', () => {
       const events = await kubectlOk(site.cluster, ['get', 'events', '-n', tenants, '-o', 'jsonpath={..reason}']);
       return events.includes('TokensDropped') || undefined;
     });
+    site.google.grant(old, workloadIdentityUser, principalOf('reports', tenants));
+    await site.cluster.api.patch(Providers, { name: 'default' }, { spec: { adoptAnnotations: false } });
+    await awaitIdentity(old);
   });
 });
 

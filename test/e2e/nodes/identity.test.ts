@@ -13,7 +13,7 @@ import { assertNothingLeaked } from './canary.ts';
 import { claimsOf, resigned } from './forger.ts';
 import type { TestNode } from './node.ts';
 import type { TenantPod } from './pod.ts';
-import { askForToken, type RawReply } from './raw-node-api.ts';
+import { askForToken, readSnapshot, type RawReply } from './raw-node-api.ts';
 import { emailOf, ownNamespace, Site, tenants } from './site.ts';
 
 const audience = 'https://pipeline.example.com';
@@ -178,6 +178,12 @@ describe("the credential of a node's proxy", () => {
 
   it('gets nothing of a pod on another node', async () => {
     assertUnknown(await ask(credential, podB.uid));
+  });
+
+  it('is shown the pods of its node and no others', async () => {
+    const snapshot = await readSnapshot({ port: controller.port, ca: await site.nodeApiCa() }, credential);
+    for (const own of [podA.uid, podA.name, emailOf('reports')]) assert.ok(snapshot.includes(own), own);
+    for (const foreign of [podB.uid, podB.name, emailOf('pipeline')]) assert.ok(!snapshot.includes(foreign), foreign);
   });
 
   it('gets nothing for a guessed uid', async () => {

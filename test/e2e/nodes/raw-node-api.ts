@@ -1,5 +1,6 @@
 /** The node API as somebody calls it who has stolen a credential, or made one up. */
 import { request } from 'node:https';
+import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
@@ -17,12 +18,36 @@ export interface RawNodeApi {
 /** Calls the method `token` for the pod with that uid. */
 export async function askForToken(api: RawNodeApi, credential: string, podUid: string): Promise<RawReply> {
   const wish = { kind: 'access', scopes: ['https://www.googleapis.com/auth/cloud-platform'] };
-  return call(api, credential, '/v1/token', JSON.stringify({ workload: podUid, wish }));
+  const response = await call(api, credential, {
+    method: 'POST',
+    path: '/v1/token',
+    body: JSON.stringify({ workload: podUid, wish }),
+  });
+  return { status: response.statusCode ?? 0, body: JSON.parse(await text(response)) as RawReply['body'] };
 }
 
-async function call({ port, ca }: RawNodeApi, credential: string, path: string, body: string): Promise<RawReply> {
-  const outgoing = request({
-    ...{ host: '127.0.0.1', port, path, ca, agent: false, method: 'POST' },
+/** Calls the method `watch` and returns the first snapshot as it came; the real proxy's watch is replaced by it. */
+export async function readSnapshot(api: RawNodeApi, credential: string): Promise<string> {
+  const response = await call(api, credential, { method: 'GET', path: '/v1/watch' });
+  for await (const line of createInterface({ input: response })) {
+    const { type } = JSON.parse(line) as { readonly type?: string };
+    if (type !== 'snapshot') continue;
+    response.destroy();
+    return line;
+  }
+  throw new Error(`the watch ended with status ${response.statusCode ?? 0} and without a snapshot`);
+}
+
+interface Outgoing {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly body?: string;
+}
+
+async function call({ port, ca }: RawNodeApi, credential: string, outgoing: Outgoing): Promise<IncomingMessage> {
+  const { method, path, body = '' } = outgoing;
+  const sent = request({
+    ...{ host: '127.0.0.1', port, path, ca, agent: false, method },
     servername: 'metaveil-controller.metaveil-system.svc',
     headers: {
       authorization: `Bearer ${credential}`,
@@ -30,7 +55,7 @@ async function call({ port, ca }: RawNodeApi, credential: string, path: string, 
       'content-length': Buffer.byteLength(body),
     },
   });
-  outgoing.end(body);
-  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
-  return { status: response.statusCode ?? 0, body: JSON.parse(await text(response)) as RawReply['body'] };
+  sent.end(body);
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  return response;
 }

@@ -16,7 +16,7 @@ export interface Place {
   readonly ip: string;
 }
 
-const podsPerNode = 6;
+const podsPerNode = 10;
 
 interface Attachment {
   readonly prefix: string;
@@ -74,6 +74,7 @@ export class Segment implements AsyncDisposable {
   #connect(namespace: string, ip: string, gateway: string): void {
     const outside = `v${this.#network.fullName(namespace)}`;
     this.#network.ip(namespace, `link add eth0 type veth peer name ${outside} netns ${process.pid}`);
+    this.#network.setting(namespace, 'net.ipv6.conf.all.disable_ipv6', 1);
     this.#network.ip(namespace, `addr add ${ip} peer ${gateway} dev eth0`);
     this.#network.ip(namespace, 'link set eth0 up');
     // The same address on every pod's interface: it goes with the last of them, whatever becomes of this process.
@@ -83,12 +84,21 @@ export class Segment implements AsyncDisposable {
       const other = this.nodeAddress(node);
       if (other !== gateway) this.#network.ip(namespace, `route add ${other} via ${gateway}`);
     }
+    this.#assertConfined(namespace);
+  }
+
+  /** Before the first packet is sent: there is a way to the nodes and to nothing else. */
+  #assertConfined(namespace: string): void {
+    const routes = JSON.parse(this.#network.ip(namespace, '-j route show')) as readonly { readonly dst: string }[];
+    const nodes = new Set([...this.#attachments.keys()].map((node) => this.nodeAddress(node)));
+    const wider = routes.find(({ dst }) => !nodes.has(dst));
+    if (wider !== undefined) throw new Error(`${wider.dst} can be reached from a pod`);
   }
 }
 
 /** Short, because an interface is named after each. */
 function namespacesOf(node: number): readonly string[] {
-  return Array.from({ length: podsPerNode + 1 }, (_, pod) => `${node}${pod}`);
+  return Array.from({ length: podsPerNode + 1 }, (_, pod) => `${node}-${pod}`);
 }
 
 function missing(node: string): never {
