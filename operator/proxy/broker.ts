@@ -27,6 +27,7 @@ export class TokenBroker {
   readonly #parts: OwnerParts;
   readonly #workloads: Workloads;
   readonly #owners = new Map<string, OwnerTokens>();
+  readonly #ownerTexts = new WeakMap<Workload, string>();
   #unsubscribe = (): void => undefined;
   #cancelSweep = (): void => undefined;
   #background = 0;
@@ -47,12 +48,23 @@ export class TokenBroker {
 
   /** A token for a pod, under the identity that the given state of the workload names. */
   token(workload: Workload, wish: TokenWish): BrokerAnswer | Promise<BrokerAnswer> {
-    const bound = boundWorkload(workload);
-    if (bound === undefined) return { kind: 'refused', refusal: { kind: 'unbound' } };
-    const owner = this.#owners.get(tokenOwnerText(bound.owner));
+    const ownerText = this.#ownerTextOf(workload);
+    if (ownerText === undefined) return { kind: 'refused', refusal: { kind: 'unbound' } };
+    const owner = this.#owners.get(ownerText);
     // The snapshot moved on since the request was evaluated; the client's next try meets the new one.
     if (owner === undefined) return { kind: 'refused', refusal: { kind: 'unavailable', retryAfterMs: 1_000 } };
     return owner.token(workload.uid, wish);
+  }
+
+  /** Undefined for a workload without a binding. Written once per state of a workload: every request asks. */
+  #ownerTextOf(workload: Workload): string | undefined {
+    const known = this.#ownerTexts.get(workload);
+    if (known !== undefined) return known;
+    const bound = boundWorkload(workload);
+    if (bound === undefined) return undefined;
+    const text = tokenOwnerText(bound.owner);
+    this.#ownerTexts.set(workload, text);
+    return text;
   }
 
   close(): void {

@@ -3,7 +3,7 @@ import type { PodUid } from '../core/brand.ts';
 import { MetaveilError } from '../core/errors.ts';
 import type { Timers } from '../core/time.ts';
 import { defaultScopes } from '../core/token/grants.ts';
-import { tokenWishText } from '../core/token/key.ts';
+import { isSameWish, tokenWishText } from '../core/token/key.ts';
 import type { IssuedToken, TokenOutcome, TokenRefusal, TokenWish } from '../core/token/types.ts';
 import { describeError, type LogFields, type Logger } from '../telemetry/log.ts';
 import { Budget } from './budget.ts';
@@ -46,7 +46,6 @@ const unanswered: TokenOutcome = { kind: 'refused', refusal: unavailable };
 export class OwnerTokens {
   readonly #parts: OwnerParts;
   readonly #default: TokenSlot;
-  readonly #defaultText: string;
   readonly #others = new LRUCache<string, TokenSlot>({ max: maxOtherTokens });
   readonly #fetches = new Set<AbortController>();
   readonly #budget: Budget;
@@ -57,7 +56,6 @@ export class OwnerTokens {
     this.#owner = owner;
     this.#parts = parts;
     this.#default = new TokenSlot({ kind: 'access', scopes: defaultScopes(owner.pods[0].binding) });
-    this.#defaultText = tokenWishText(this.#default.wish);
     this.#budget = new Budget(fetchBurst, fetchRefillMs, parts.timers.now());
   }
 
@@ -104,8 +102,8 @@ export class OwnerTokens {
   }
 
   #slot(wish: TokenWish): TokenSlot {
+    if (isSameWish(wish, this.#default.wish)) return this.#default;
     const text = tokenWishText(wish);
-    if (text === this.#defaultText) return this.#default;
     const known = this.#others.get(text);
     if (known !== undefined) return known;
     const slot = new TokenSlot(wish);

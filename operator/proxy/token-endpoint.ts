@@ -23,16 +23,20 @@ export function wishOf(
   return leaf === 'token' ? accessWish(query, binding, workload) : identityWish(query, binding, workload);
 }
 
-/** The reply with the token, or why there is none. */
+/** The reply with the token. */
 export function tokenReply(leaf: TokenLeaf, issued: IssuedToken, now: number): Reply {
   if (leaf === 'identity') return contentReply('application/text', issued.token);
-  const body = {
-    access_token: issued.token,
-    expires_in: reportedSeconds(issued, now),
-    token_type: 'Bearer',
-  };
-  return contentReply('application/json', JSON.stringify(body));
+  const seconds = reportedSeconds(issued, now);
+  const last = lastReplies.get(issued);
+  if (last?.seconds === seconds) return last.reply;
+  const body = { access_token: issued.token, expires_in: seconds, token_type: 'Bearer' };
+  const reply = contentReply('application/json', JSON.stringify(body));
+  lastReplies.set(issued, { seconds, reply });
+  return reply;
 }
+
+/** Of each token that is held: within one second all its pods get the same, and writing it out costs the most. */
+const lastReplies = new WeakMap<IssuedToken, { readonly seconds: number; readonly reply: Reply }>();
 
 /** The denial for a broker's answer that is no token. */
 export function tokenDenial(

@@ -75,7 +75,8 @@ const forwardingHeaders = new Set([
 /** Refuses what was sent on by a proxy, also where an underscore stands for the hyphen as in CGI. */
 export function checkForwarding(headers: Headers): Rejection | undefined {
   for (const name of headers.keys()) {
-    if (forwardingHeaders.has(name.replaceAll('_', '-'))) return reject('forwarded-request', 'forwarding header');
+    const hyphenated = name.includes('_') ? name.replaceAll('_', '-') : name;
+    if (forwardingHeaders.has(hyphenated)) return reject('forwarded-request', 'forwarding header');
   }
   return undefined;
 }

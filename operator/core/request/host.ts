@@ -54,9 +54,9 @@ const names = ['metadata.google.internal', 'metadata'];
  */
 function isMetadataName(name: string, accepted: AcceptedHosts): boolean {
   const bare = name.endsWith('.') ? name.slice(0, -1) : name;
+  if (names.includes(bare)) return true;
   if (bare.split('.').includes('')) return false;
   return names.some((own) => {
-    if (bare === own) return true;
     if (!bare.startsWith(`${own}.`)) return false;
     return bare.endsWith('.internal') || bare.endsWith(`.${accepted.clusterDomain}`);
   });

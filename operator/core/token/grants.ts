@@ -34,8 +34,10 @@ type AudienceRules = Pick<BindingView, 'access' | 'idTokenAudiences'>;
  * exactly what is listed.
  */
 export function defaultScopes(binding: ScopeRules): readonly string[] {
-  return normalise(binding.scopes ?? [cloudPlatformScope]);
+  return binding.scopes === undefined ? usualScopes : normalise(binding.scopes);
 }
+
+const usualScopes: readonly string[] = [cloudPlatformScope];
 
 /** Grants the requested scopes, sorted and without duplicates, or names the first one that is not allowed. */
 export function resolveScopes(binding: ScopeRules, requested: readonly string[]): ScopeResolution {

@@ -43,6 +43,14 @@ export function tokenWishText(wish: TokenWish): string {
     : JSON.stringify(['identity', wish.audience, wish.format]);
 }
 
+/** Whether two wishes have the same text; cheaper than writing both. */
+export function isSameWish(one: TokenWish, other: TokenWish): boolean {
+  if (one.kind === 'access' && other.kind === 'access') {
+    return one.scopes.length === other.scopes.length && one.scopes.every((scope, at) => scope === other.scopes[at]);
+  }
+  return tokenWishText(one) === tokenWishText(other);
+}
+
 /** Stable text of a whole cache key. */
 export function tokenKeyText(key: TokenKey): string {
   return `${tokenOwnerText(key)}${tokenWishText(key.wish)}`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { BindingUid, ServiceAccountUid } from '../../../../operator/core/brand.ts';
-import { tokenKeyText, tokenOwnerText } from '../../../../operator/core/token/key.ts';
+import { isSameWish, tokenKeyText, tokenOwnerText, tokenWishText } from '../../../../operator/core/token/key.ts';
 import type { TokenKey, TokenWish } from '../../../../operator/core/token/types.ts';
 
 const text = fc.string({ maxLength: 12 });
@@ -57,3 +57,24 @@ function isDeepEqual(one: unknown, other: unknown): boolean {
     return false;
   }
 }
+
+describe('two wishes', () => {
+  const wishes: readonly TokenWish[] = [
+    { kind: 'access', scopes: ['a'] },
+    { kind: 'access', scopes: ['a', 'b'] },
+    { kind: 'access', scopes: ['b', 'a'] },
+    { kind: 'access', scopes: [] },
+    { kind: 'identity', audience: 'a', format: 'standard' },
+    { kind: 'identity', audience: 'a', format: 'full' },
+    { kind: 'identity', audience: 'b', format: 'full' },
+  ];
+
+  it('are the same exactly when their texts are', () => {
+    for (const one of wishes) {
+      for (const other of structuredClone(wishes)) {
+        const same = tokenWishText(one) === tokenWishText(other);
+        assert.equal(isSameWish(one, other), same, `${tokenWishText(one)} ${tokenWishText(other)}`);
+      }
+    }
+  });
+});
