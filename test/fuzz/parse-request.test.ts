@@ -18,7 +18,9 @@ const open = cmdp('open', { profile: 'Privileged', legacyEndpoints: 'Allow' });
 const hide = mdp('hide', { conceal: ['instance/attributes/kube-env', 'instance/service-accounts/*/identity'] });
 const { evaluate } = evaluatorOf(subject([open, hide]));
 
-const concealed = /\/instance\/(?:attributes\/kube-env|service-accounts\/[^/]+\/identity)(?:\/|$)/;
+/** At the roots of the trees that Google has ever served: `/0.1/other/instance/attributes/kube-env` is nobody's secret. */
+const concealed =
+  /^(?:(?:\/computemetadata\/v1(?:beta1)?)?\/instance|\/0\.1(?:\/meta-data)?(?:\/instance)?)\/(?:attributes\/kube-env|service-accounts\/[^/]+\/identity)(?:\/|$)/;
 
 function checkRouting(request: CanonicalRequest, target: string): void {
   const { path, query } = strictReading(target);
