@@ -11,7 +11,7 @@ import type { TreeNode } from '../../../operator/local/gce/tree.ts';
 import { PassThrough, type PassedAnswer } from '../../../operator/proxy/passthrough.ts';
 import type { Upstream } from '../../../operator/proxy/ports.ts';
 import { FakeTimers } from '../../fakes/timers.ts';
-import { bound, cmdp, email, federated, mdp, subject, unbound } from '../core/policy/subjects.ts';
+import { bindingView, cmdp, email, mdp, subject, unbound } from '../core/policy/subjects.ts';
 import { accepted, get, v1 } from '../core/request/raw.ts';
 import { hash } from '../core/tree/ask.ts';
 
@@ -23,7 +23,7 @@ const vm: GceInstance = {
   id: '700002',
   name: 'leaf-name',
   zone: 'leaf-zone',
-  email: 'leaf-account@node',
+  email: 'leaf-account@vm',
   scopes: ['leaf-scope'],
   attributes: {
     'kube-env': 'leaf-kube-env',
@@ -36,6 +36,17 @@ const vm: GceInstance = {
   identityToken: 'leaf-identity-token',
 };
 const tree = treeOf(vm);
+
+/** Of the pod's own: the usual ones have the universe's name in them. */
+const scopes = ['own-scope'];
+const identities = [
+  { kind: 'bound' as const, binding: bindingView({ scopes }) },
+  {
+    kind: 'bound' as const,
+    binding: bindingView({ name: '', access: 'Direct', email: 'pool.global.123.workload.id.goog', scopes }),
+  },
+  unbound,
+];
 
 /** The emulator without its socket; every target that it was asked. */
 class DirectUpstream implements Upstream {
@@ -82,7 +93,7 @@ const text = fc.record(
   { requiredKeys: [] },
 );
 const subjects: fc.Arbitrary<PolicySubject> = fc
-  .tuple(text, text, fc.constantFrom(bound, unbound, federated), fc.constantFrom('Deny', 'FederatedIdentity'))
+  .tuple(text, text, fc.constantFrom(...identities), fc.constantFrom('Deny', 'FederatedIdentity'))
   .map(([wide, own, identity, unboundWorkloads]) =>
     subject([cmdp('wide', wide), mdp('own', own)], identity, { platform: 'GCE', unboundWorkloads }),
   );
