@@ -41,6 +41,8 @@ export class ProxyProcess {
       METAVEIL_HOST_IP: settings.hostIP,
       METAVEIL_PROXY_PORTS: String(settings.port),
       METAVEIL_DRAIN_SECONDS: '5',
+      // Whatever a test sets: the machine's own metadata server is never asked.
+      METAVEIL_UPSTREAM: 'http://127.0.0.1:9',
     };
     this.#child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr])

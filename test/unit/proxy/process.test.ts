@@ -67,6 +67,8 @@ describe('the proxy process without a controller', () => {
       METAVEIL_NODE_API_TOKEN_FILE: join(folder, 'token'),
       METAVEIL_STATE_DIR: folder,
       METAVEIL_HOST_IP: '127.0.0.1',
+      // Whatever the snapshot says: the machine's own metadata server is never asked.
+      METAVEIL_UPSTREAM: 'http://127.0.0.1:9',
     };
   });
 
