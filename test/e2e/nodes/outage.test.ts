@@ -188,7 +188,7 @@ describe('the controller killed', () => {
         [200, 'projects/123456789012/zones/europe-west4-a'],
         [403, concealedSentence],
       ]);
-      assert.equal(said[2]?.[0], 503);
+      assert.equal(said[2]?.[0], 503, nodeB.proxy?.output);
       controller = await site.startLeader({ podName: 'metaveil-controller-1' });
       const since = Date.now();
       await awaitConnected(controller, 35_000);
