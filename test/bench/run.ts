@@ -49,8 +49,8 @@ type Measure = (which: Case, seconds: number) => Promise<LoadResult>;
 
 /** All rounds; each has one result per case, in the order of `cases`. */
 async function measureRounds(measure: Measure): Promise<readonly (readonly LoadResult[])[]> {
-  // The first second is the compiler's.
-  for (const each of cases) await measure(each, 1);
+  // The first seconds are the compiler's.
+  for (const each of cases) await measure(each, 4);
   const rounds: LoadResult[][] = [];
   for (let round = 0; round < Number(options.rounds); round += 1) {
     const results: LoadResult[] = [];
