@@ -1,6 +1,7 @@
 /** The command line. Every process of the product is started through it; the heavy ones are loaded only when asked for. */
 import { Command, Option } from 'commander';
 import type { Profile } from '../api/v1/index.ts';
+import { nodeApiPort } from '../core/names.ts';
 import type { FileOptions } from './explain.ts';
 
 const profileNames: readonly Profile[] = ['Privileged', 'Baseline', 'Restricted'];
@@ -22,8 +23,10 @@ program
   .addOption(new Option('--kubeconfig <file>', 'run the operator against a cluster instead').conflicts(['once']))
   .action(async (options: { samples: string; once: boolean; kubeconfig?: string }) => {
     if (options.kubeconfig !== undefined) {
+      // On a person's machine: nothing listens for others, and the health port is nobody's business.
+      const flags = ['--listen', `127.0.0.1:${nodeApiPort}`, '--health-listen', '127.0.0.1:0'];
       const { main } = await import('./controller.ts');
-      process.exitCode = await main(['--kubeconfig', options.kubeconfig], process.env);
+      process.exitCode = await main(['--kubeconfig', options.kubeconfig, ...flags], process.env);
       return;
     }
     const stop = new AbortController();
