@@ -27,7 +27,7 @@ import { ControlPlane, serverName } from './control-plane.ts';
 import { readConfiguration } from './controller-configuration.ts';
 import type { ControllerConfiguration } from './controller-configuration.ts';
 import { serveHealth } from './health.ts';
-import { systemTimers } from './system.ts';
+import { ended, systemTimers } from './system.ts';
 
 /** The Secret and the ConfigMap of the node API's CA; named in RBAC. */
 const authoritySecret = 'metaveil-node-api';
@@ -39,7 +39,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function main(argv: readonly string[], env: Environment): Promise<number> {
   const logger = createLogger({ component: 'controller' });
   try {
-    await runController(readConfiguration(argv, env), logger, signalled());
+    await runController(readConfiguration(argv, env), logger, ended());
     return 0;
   } catch (error) {
     logger.error('controller-stopped', { error: describeError(error) });
@@ -171,12 +171,6 @@ async function serviceUrl(client: KubeClient, { namespace, advertise }: Controll
     throw new MetaveilError('invalid-configuration', `Service ${namespace}/${controllerService} has no ClusterIP`);
   }
   return `https://${clusterIP.includes(':') ? `[${clusterIP}]` : clusterIP}:${nodeApiPort}`;
-}
-
-function signalled(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2), process.env);

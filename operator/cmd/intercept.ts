@@ -13,7 +13,7 @@ import { parseNodeAddresses } from '../intercept/node-addresses.ts';
 import { runIntercept } from '../intercept/run.ts';
 import { targetProbe } from '../intercept/target-probe.ts';
 import { createLogger, describeError, type Logger } from '../telemetry/log.ts';
-import { sha256, systemTimers } from './system.ts';
+import { endingSignal, sha256, systemTimers } from './system.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -33,8 +33,6 @@ export async function main(argv: readonly string[], env: Environment): Promise<n
 async function run(env: Environment, logger: Logger): Promise<void> {
   const nodeAddresses = parseNodeAddresses(required(env, 'METAVEIL_HOST_IP'));
   const socketPath = join(required(env, 'METAVEIL_INTERCEPT_DIR'), interceptSocketName);
-  const ended = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ended.abort());
   await runIntercept({
     settings: { owner: tableOwner, nodeAddresses, metadata: redirectedAddresses, ports: proxyPorts },
     socketPath,
@@ -43,7 +41,7 @@ async function run(env: Environment, logger: Logger): Promise<void> {
     timers: systemTimers,
     hash: sha256,
     logger,
-    ended: ended.signal,
+    ended: endingSignal(),
   });
 }
 

@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import type { Profile } from '../api/v1/index.ts';
 import { nodeApiPort } from '../core/names.ts';
 import type { FileOptions } from './explain.ts';
+import { endingSignal } from './system.ts';
 
 const profileNames: readonly Profile[] = ['Privileged', 'Baseline', 'Restricted'];
 
@@ -29,10 +30,8 @@ program
       process.exitCode = await main(['--kubeconfig', options.kubeconfig, ...flags], process.env);
       return;
     }
-    const stop = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
     const { run } = await import('./run.ts');
-    process.exitCode = await run(options, stop.signal);
+    process.exitCode = await run(options, endingSignal());
   });
 
 const samplesOption = new Option('--samples <dir>', 'folder with manifests').default('samples');

@@ -9,7 +9,7 @@ import { readConfiguration, type ProxyConfiguration } from '../proxy/configurati
 import { InterceptLink } from '../proxy/intercept-link.ts';
 import { startProxy, type ProxyOptions, type RunningProxy } from '../proxy/server.ts';
 import { createLogger, describeError, type Logger } from '../telemetry/log.ts';
-import { sha256, systemTimers } from './system.ts';
+import { ended, sha256, systemTimers } from './system.ts';
 
 /** How long the controller may take to answer whether this node is released, in ms. */
 const leaveMs = 3_000;
@@ -24,7 +24,7 @@ export async function main(argv: readonly string[], env: Environment): Promise<n
   const logger = createLogger({ component: 'proxy' });
   try {
     const configuration = readConfiguration(argv, env);
-    await run(configuration, logger, signalled());
+    await run(configuration, logger, ended());
     return 0;
   } catch (error) {
     logger.error('proxy-stopped', { error: describeError(error) });
@@ -133,12 +133,6 @@ async function listenOnFreePort(
 
 function isInUse(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
-}
-
-function signalled(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
 }
 
 if (import.meta.main) process.exitCode = await main(process.argv.slice(2), process.env);

@@ -12,3 +12,16 @@ export const systemTimers: Timers = {
 };
 
 export const sha256: Hash = (text) => hash('sha256', text) as ContentHash;
+
+/** Aborts when the process is told to end: by kubelet, a service manager or a person at the terminal. */
+export function endingSignal(): AbortSignal {
+  const ending = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
+  return ending.signal;
+}
+
+/** Resolves when the process is told to end. */
+export function ended(): Promise<void> {
+  const ending = endingSignal();
+  return new Promise((resolve) => ending.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,4 +1,5 @@
 /** Keeps WorkloadIdentityBindings true: their status, and on GKE the annotation of their ServiceAccount. */
+import { refOf } from '../refs.ts';
 import type { WorkloadIdentityBindingStatus } from '../../api/v1/index.ts';
 import { keyOf, objectKey } from '../../core/cluster/kinds.ts';
 import { isLive } from '../../core/cluster/objects.ts';
@@ -17,7 +18,7 @@ import { AnnotationMemory } from './annotation-memory.ts';
 import type { BindingFacts } from './facts.ts';
 import { gatherBinding } from './gather.ts';
 import type { BindingSources, KnownBinding } from './gather.ts';
-import { planBinding, refOf } from './plan.ts';
+import { planBinding } from './plan.ts';
 import type { BindingPlan } from './plan.ts';
 import { Verifications } from './verifications.ts';
 

@@ -1,4 +1,5 @@
 /** From facts to what is to be done about a binding: pure, and empty when nothing changed. */
+import { refOf } from '../refs.ts';
 import type { WorkloadIdentityBindingStatus } from '../../api/v1/index.ts';
 import { conditionsOf } from '../conditions.ts';
 import type { KubernetesEvent, ObjectRef } from '../ports.ts';
@@ -69,10 +70,4 @@ function statusOf(facts: PresentBinding, generation: number): WorkloadIdentityBi
     nodes: nodesOf(programming.desired, programming.programmed),
     workloads,
   };
-}
-
-/** What events and writes about the binding refer to. */
-export function refOf({ apiVersion, kind, metadata }: PresentBinding['binding']): ObjectRef {
-  const { name, namespace, uid } = metadata;
-  return { apiVersion, kind, name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
 }

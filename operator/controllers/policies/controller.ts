@@ -1,4 +1,5 @@
 /** Keeps policies true: their status, and the objects that block direct egress. One controller for each of both kinds. */
+import { refOf } from '../refs.ts';
 import type { MetadataPolicyStatus } from '../../api/v1/index.ts';
 import type { Hash } from '../../core/brand.ts';
 import { keyOf, splitKey } from '../../core/cluster/kinds.ts';
@@ -6,7 +7,7 @@ import type { ClusterView } from '../../core/cluster/store.ts';
 import type { AnyPolicy, EffectivePolicyOf } from '../../core/snapshot/policies.ts';
 import type { Timers } from '../../core/time.ts';
 import { attemptAll } from '../attempts.ts';
-import type { EventRecorder, ObjectRef, ObjectWriter, OwnedObject, Programming } from '../ports.ts';
+import type { EventRecorder, ObjectWriter, OwnedObject, Programming } from '../ports.ts';
 import type { ReconcileResult } from '../queue.ts';
 import type { ControllerDefinition } from '../runtime.ts';
 import { WrittenStatuses } from '../status-writes.ts';
@@ -120,9 +121,4 @@ class PolicyController {
   async #delete(deletions: readonly Deletion[]): Promise<void> {
     await attemptAll(deletions, ({ ref, uid }) => this.#options.writer.delete(ref, uid));
   }
-}
-
-function refOf({ apiVersion, kind, metadata }: AnyPolicy): ObjectRef {
-  const { name, namespace, uid } = metadata;
-  return { apiVersion, kind, name, ...(namespace !== undefined && { namespace }), ...(uid !== undefined && { uid }) };
 }

@@ -7,10 +7,11 @@ import type { ProviderRules } from '../../core/identity/provider.ts';
 import type { Clock } from '../../core/time.ts';
 import type { EventRecorder, IssuerDiscovery, ObjectWriter } from '../ports.ts';
 import type { ReconcileResult } from '../queue.ts';
+import { refOf } from '../refs.ts';
 import type { ControllerDefinition } from '../runtime.ts';
 import { WrittenStatuses } from '../status-writes.ts';
 import type { Acceptances } from './acceptances.ts';
-import { planProvider, providerRef } from './plan.ts';
+import { planProvider } from './plan.ts';
 import type { Discovered, ProviderFacts } from './plan.ts';
 
 export interface ProviderControllerOptions {
@@ -55,10 +56,10 @@ export class ProviderController implements ControllerDefinition {
     if (provider.spec.type !== 'GKE') await this.#discover(signal);
     const plan = planProvider(this.#gather(key, provider));
     for (const status of plan.statuses) {
-      await this.#options.writer.updateStatus(providerRef(provider), status);
+      await this.#options.writer.updateStatus(refOf(provider), status);
       this.#written.remember(key, provider, { status, at: this.#options.clock.now() });
     }
-    for (const event of plan.events) this.#options.events.record(providerRef(provider), event);
+    for (const event of plan.events) this.#options.events.record(refOf(provider), event);
     const rediscover = this.#discovered === undefined ? retryDiscoveryMs : rediscoverMs;
     return { requeueAfterMs: Math.min(plan.requeueAfterMs ?? rediscover, rediscover) };
   };

@@ -4,7 +4,6 @@ import type { Acceptance } from '../../core/identity/provider.ts';
 import { timestamp } from '../../core/time.ts';
 import { conditionsOf, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
-import type { ObjectRef } from '../ports.ts';
 import { planStatus } from '../status-plan.ts';
 import type { StatusPlan } from '../status-plan.ts';
 
@@ -34,10 +33,6 @@ export function planProvider(facts: ProviderFacts): ProviderPlan {
   const { provider, previous, now, lastWriteAt } = facts;
   const generation = provider.metadata.generation ?? 0;
   return planStatus(previous, statusOf(facts, generation), { generation, now, lastWriteAt });
-}
-
-export function providerRef({ apiVersion, kind, metadata: { name, uid } }: WorkloadIdentityProvider): ObjectRef {
-  return { apiVersion, kind, name, ...(uid !== undefined && { uid }) };
 }
 
 function statusOf(facts: ProviderFacts, generation: number): WorkloadIdentityProviderStatus {

@@ -1,4 +1,5 @@
 /** Keeps MetadataProxies true: the workloads that serve their nodes, their status, and their finalizer. */
+import { refOf } from '../refs.ts';
 import type { MetadataProxy, MetadataProxyStatus } from '../../api/v1/index.ts';
 import { objectKey } from '../../core/cluster/kinds.ts';
 import type { ClusterView, StoreChange } from '../../core/cluster/store.ts';
@@ -7,7 +8,7 @@ import { hasNoEffect } from '../../core/snapshot/concerns.ts';
 import { owningProxy } from '../../core/snapshot/ownership.ts';
 import type { Clock } from '../../core/time.ts';
 import { attemptAll } from '../attempts.ts';
-import type { EventRecorder, ObjectRef, OwnedObject } from '../ports.ts';
+import type { EventRecorder, OwnedObject } from '../ports.ts';
 import type { ReconcileResult } from '../queue.ts';
 import type { ControllerDefinition } from '../runtime.ts';
 import { WrittenStatuses } from '../status-writes.ts';
@@ -128,11 +129,6 @@ class ProxyController {
 function soonest(...delays: readonly (number | undefined)[]): ReconcileResult {
   const known = delays.filter((delay) => delay !== undefined);
   return known.length === 0 ? {} : { requeueAfterMs: Math.min(...known) };
-}
-
-function refOf({ apiVersion, kind, metadata }: MetadataProxy): ObjectRef {
-  const { name, uid } = metadata;
-  return { apiVersion, kind, name, ...(uid !== undefined && { uid }) };
 }
 
 function namesOf(cluster: ClusterView): readonly string[] {
