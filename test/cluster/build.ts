@@ -1,65 +1,30 @@
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { access, mkdir, mkdtemp, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { readFile, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
+import { builtOnce } from '../build-cache.ts';
 
 const SOURCE = join(import.meta.dirname, 'binary');
 const SOURCE_FILES = ['go.mod', 'go.sum', 'main.go'];
 const PROGRAM = 'control-plane';
 const COMPONENTS = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubectl'];
 const PROGRESS_EVERY_MS = 10_000;
-/** Older than any build takes, so its owner's process id may by now be another process's. */
-const LOCK_ABANDONED_MS = 60 * 60_000;
 
 /**
  * Builds the control plane's programs from their Go modules unless the cache has them, and returns the folder
- * that holds them. Several processes may call this at once: one builds, the others wait for it.
+ * that holds them.
  *
  * @throws {Error} when Go is missing or the build fails, with the compiler's last lines.
  */
 export async function buildAssets(): Promise<string> {
-  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'metaveil', 'control-plane');
-  const target = join(cache, await sourceHash());
-  if (await exists(target)) return target;
-  await mkdir(cache, { recursive: true });
-  const lock = `${target}.lock`;
-  let announced = false;
-  while (!(await acquire(lock))) {
-    if (await exists(target)) return target;
-    if (!announced) report(`another process is building the test control plane; waiting for it (lock: ${lock})`);
-    announced = true;
-    await delay(1000);
-  }
-  try {
-    if (!(await exists(target))) await buildInto(cache, target);
-  } finally {
-    await rm(lock, { force: true });
-  }
-  return target;
-}
-
-/** Platform and architecture belong to the key because a home directory may be shared between machines. */
-async function sourceHash(): Promise<string> {
-  const hash = createHash('sha256').update(`${process.platform}/${process.arch}\0`);
-  for (const file of SOURCE_FILES) hash.update(await readFile(join(SOURCE, file))).update('\0');
-  return hash.digest('hex').slice(0, 20);
-}
-
-/** Publishing by rename: whoever sees the target folder sees it whole, even after a kill in the middle. */
-async function buildInto(cache: string, target: string): Promise<void> {
-  const staging = await mkdtemp(join(cache, 'building-'));
-  try {
-    await compile(join(staging, PROGRAM));
-    for (const name of COMPONENTS) await symlink(PROGRAM, join(staging, name));
-    await rename(staging, target).catch(async (error: unknown) => {
-      if (!(await exists(target))) throw error;
-    });
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
+  return builtOnce({
+    name: 'control-plane',
+    sources: SOURCE_FILES.map((file) => join(SOURCE, file)),
+    into: async (staging) => {
+      await compile(join(staging, PROGRAM));
+      for (const name of COMPONENTS) await symlink(PROGRAM, join(staging, name));
+    },
+  });
 }
 
 async function compile(output: string): Promise<void> {
@@ -117,46 +82,6 @@ async function linkerFlags(): Promise<string> {
   const variables = { gitVersion: version, gitMajor: major, gitMinor: minor };
   const settings = Object.entries(variables).map(([k, v]) => `-X k8s.io/component-base/version.${k}=${String(v)}`);
   return ['-s', '-w', ...settings].join(' ');
-}
-
-async function acquire(lock: string): Promise<boolean> {
-  try {
-    await writeFile(lock, String(process.pid), { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-  }
-  // Two waiters may both find the lock abandoned and both build: a waste, no harm, since publishing is a rename.
-  if (await abandoned(lock)) await rm(lock, { force: true });
-  return false;
-}
-
-async function abandoned(lock: string): Promise<boolean> {
-  try {
-    const pid = Number(await readFile(lock, 'utf8'));
-    const age = Date.now() - (await stat(lock)).mtimeMs;
-    // A file that is still empty belongs to a process between creating and writing it.
-    if (!Number.isInteger(pid) || pid <= 0) return age > 10_000;
-    return age > LOCK_ABANDONED_MS || !isAlive(pid);
-  } catch {
-    return false;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function seconds(since: number): number {
