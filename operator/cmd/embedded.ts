@@ -173,6 +173,7 @@ export class Embedded {
       ...common,
       snapshotSource: client,
       tokenSource: client,
+      reports: client,
       hash: sha256,
       listen: [{ host: loopback, port: 0 }],
       hosts: { addresses: [loopback], clusterDomain: 'cluster.local' },

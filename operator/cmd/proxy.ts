@@ -17,6 +17,9 @@ const leaveMs = 3_000;
 /** How long intercept may take to remove the rules, in ms. */
 const releaseMs = 5_000;
 
+/** How long the last counters may take on their way to the controller, in ms. */
+const reportMs = 2_000;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Runs until SIGTERM or SIGINT. Resolves with the exit status. */
@@ -41,6 +44,7 @@ async function run(configuration: ProxyConfiguration, logger: Logger, ending: Pr
     const proxy = await listenOnFreePort(configuration, {
       snapshotSource: client,
       tokenSource: client,
+      reports: client,
       upstream,
       logger,
       timers: systemTimers,
@@ -102,6 +106,10 @@ async function leave({ client, proxy, link }: ProxyParts, drainMs: number, logge
   if (verdict === 'released') await link?.release(releaseMs);
   else link?.keep();
   await proxy.close(drainMs);
+  await Promise.race([
+    client.reported(),
+    new Promise((resolve) => systemTimers.after(reportMs, () => resolve(undefined))),
+  ]);
 }
 
 function nodeApiClient(configuration: ProxyConfiguration, log: Logger): NodeApiClient {

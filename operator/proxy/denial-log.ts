@@ -57,6 +57,11 @@ export class DenialLog {
     }
   }
 
+  /** A legacy API is on its way out also where it is still open: whoever uses it is told what to use instead. */
+  legacyAllowed(context: RequestContext, v1Path: string): void {
+    if (this.#mayWrite(context)) this.#logger.info('legacy-allowed', { ...about(context), v1Path });
+  }
+
   refusedConnection(address: string, reason: string): void {
     if (this.#mayWrite({ address })) this.#logger.warn('connection-refused', { source: address, reason });
   }

@@ -12,6 +12,7 @@ import type { LogFields } from '../telemetry/log.ts';
 import { denyNodeAccount, denyUnbound } from './advice.ts';
 import type { TokenBroker } from './broker.ts';
 import { traceText } from '../core/policy/trace-text.ts';
+import type { DecisionCounter } from './decision-counter.ts';
 import type { DenialLog, RequestContext } from './denial-log.ts';
 import type { Connection, Identification, Identifier } from './identify.ts';
 import type { PassedAnswer, PassThrough } from './passthrough.ts';
@@ -26,6 +27,7 @@ export interface HandlerParts {
   readonly timers: Timers;
   readonly hash: Hash;
   readonly denials: DenialLog;
+  readonly decisions: DecisionCounter;
   readonly hosts: AcceptedHosts;
   /** The node's real metadata server, asked on platform GCE only; undefined: its tree is emulated there too. */
   readonly passThrough: PassThrough | undefined;
@@ -140,7 +142,10 @@ export class RequestHandler {
     const { evaluator } = this.#view(subject);
     const decision = evaluator.evaluate(request.path, request.version === 'legacy' ? 'legacy' : 'v1');
     const context = contextOf(request, connection, subject);
+    this.#parts.decisions.decided(decision, request, subject);
     if (decision.audit.length > 0) this.#parts.denials.audited(decision.audit, context);
+    if (request.version === 'legacy' && decision.kind === 'reveal')
+      this.#parts.denials.legacyAllowed(context, v1PathOf(request));
     return decision.kind === 'conceal'
       ? this.#conceal(decision, request, context)
       : this.#act(exchange, decision.permit);
@@ -152,9 +157,9 @@ export class RequestHandler {
     context: RequestContext,
   ): Reply {
     const trace = traceText(decision.trace);
-    if (decision.reason !== 'legacy') return this.#deny(deny('concealed'), context, { trace });
-    const v1Path = `/computeMetadata/v1/${request.path.join('/')}`;
-    return this.#deny(denyLegacy(request.spelling), context, { trace, v1Path });
+    const denial = decision.reason === 'legacy' ? denyLegacy(request.spelling) : deny('concealed');
+    const advice = request.version === 'legacy' ? { v1Path: v1PathOf(request) } : {};
+    return this.#deny(denial, context, { trace, ...advice });
   }
 
   /** Nothing is served without a permit, and only what the permit names. */
@@ -261,6 +266,11 @@ function isBelowServiceAccounts(path: Permit['path']): boolean {
 function lacksAudience({ query, trailingSlash }: CanonicalRequest, { path }: Permit): boolean {
   const isIdentity = isBelowServiceAccounts(path) && path.length === 4 && path[3] === 'identity' && !trailingSlash;
   return isIdentity && (query.audience ?? '') === '';
+}
+
+/** What to ask for instead of a legacy path. */
+function v1PathOf({ path }: CanonicalRequest): string {
+  return `/computeMetadata/v1/${path.join('/')}`;
 }
 
 function contextOf(

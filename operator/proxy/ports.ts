@@ -1,7 +1,8 @@
-/** What the proxy needs of the rest of the system. The node API's client implements both; tests use fakes. */
+/** What the proxy needs of the rest of the system. The node API's client implements most of it; tests use fakes. */
 import type { PodUid } from '../core/brand.ts';
 import type { NodeSnapshot } from '../core/snapshot/types.ts';
 import type { TokenOutcome, TokenWish } from '../core/token/types.ts';
+import type { DecisionSummary } from '../nodeapi/wire/calls.ts';
 
 /** Where tokens come from: the controller, which decides anew whether this pod may have this one. */
 export interface TokenSource {
@@ -18,6 +19,11 @@ export interface SnapshotSource {
   current(): NodeSnapshot | undefined;
   /** Called after `current` has changed. Returns the unsubscription. */
   onChange(listener: () => void): () => void;
+}
+
+/** Where counted decisions go. Never throws, never waits; what cannot be delivered now is delivered later. */
+export interface DecisionReports {
+  report(summary: DecisionSummary): void;
 }
 
 /** One question to the node's real metadata server, written by us from a permit. */

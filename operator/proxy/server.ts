@@ -5,12 +5,13 @@ import { metadataHosts } from '../core/request/host.ts';
 import type { Timers } from '../core/time.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { TokenBroker } from './broker.ts';
+import { DecisionCounter } from './decision-counter.ts';
 import { DenialLog } from './denial-log.ts';
 import { RequestHandler } from './handler.ts';
 import { Identifier } from './identify.ts';
 import { defaultLimits, Listener, type ListenerLimits } from './listener.ts';
 import { PassThrough } from './passthrough.ts';
-import type { SnapshotSource, TokenSource, Upstream } from './ports.ts';
+import type { DecisionReports, SnapshotSource, TokenSource, Upstream } from './ports.ts';
 import { ChangeWaiter } from './wait-for-change.ts';
 import { Workloads } from './workloads.ts';
 
@@ -23,6 +24,7 @@ export interface ListenAddress {
 export interface ProxyOptions {
   readonly snapshotSource: SnapshotSource;
   readonly tokenSource: TokenSource;
+  readonly reports: DecisionReports;
   readonly logger: Logger;
   readonly timers: Timers;
   /** Uniform in [0, 1). */
@@ -51,6 +53,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const { tokenSource: source, random, upstream, hash } = options;
   const broker = new TokenBroker(workloads, { source, timers, random, logger });
   const denials = new DenialLog(logger, timers);
+  const decisions = new DecisionCounter(options.reports, timers);
   const handler = new RequestHandler({
     identifier: new Identifier(workloads, timers),
     broker,
@@ -58,6 +61,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
     timers,
     hash,
     denials,
+    decisions,
     hosts: options.hosts ?? metadataHosts,
     passThrough: upstream === undefined ? undefined : new PassThrough({ upstream, timers, hash }),
   });
@@ -65,6 +69,7 @@ export async function startProxy(options: ProxyOptions): Promise<RunningProxy> {
   const listeners = options.listen.map(() => new Listener({ handler, denials, logger, limits }));
   const close = async (drainMs: number): Promise<void> => {
     await drain(listeners, timers, drainMs);
+    decisions.close();
     broker.close();
     workloads.close();
   };

@@ -11,6 +11,7 @@ export const logEvents = {
   'connection-refused': 'A connection was closed before its first request: its pod has too many, or it spoke no HTTP.',
   'denials-suppressed': 'One pod was refused so often that `count` further lines were left out.',
   'audit-finding': 'A request was served that an Audit policy would have concealed.',
+  'legacy-allowed': 'A request to a legacy endpoint was allowed; `v1Path` is what to ask for instead.',
   'snapshot-received': 'The proxy decides from a new snapshot of its node.',
   'token-issued': 'A token arrived from the controller and was cached.',
   'token-refused': 'The controller refused a token; `reason` has what Google or the controller said.',

@@ -81,7 +81,8 @@ function isLost(before: Outcome, after: Outcome): boolean {
   return after.kind === 'conceal' || (before.origin === 'node' && after.origin === 'workload');
 }
 
-function decidingPolicy(trace: readonly TraceStep[]): PolicyReference | 'MetadataProxy' {
+/** Who decided, as a trace tells; for what a profile decided, who gave the profile. */
+export function decidingPolicy(trace: readonly TraceStep[]): PolicyReference | 'MetadataProxy' {
   for (const step of trace.toReversed()) {
     if (step.step === 'concealed-by-policy') return step.policy;
     if (step.step === 'legacy-denied' && step.by !== 'profile') return step.by;

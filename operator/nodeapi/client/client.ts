@@ -6,7 +6,7 @@ import type { TokenOutcome, TokenWish } from '../../core/token/types.ts';
 import { describeError } from '../../telemetry/log.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { decodeAcknowledged, decodeLeaveReply, decodeTokenReply, receivedOutcome } from '../wire/calls.ts';
-import type { AckRequest, DecisionCount, TokenRequest } from '../wire/calls.ts';
+import type { AckRequest, DecisionSummary, TokenRequest } from '../wire/calls.ts';
 import { decodeFrame, encodeFrame, snapshotFrame } from '../wire/frames.ts';
 import { LatestOnly } from './latest.ts';
 import type { LastGoodFile } from './ports.ts';
@@ -27,7 +27,7 @@ export interface NodeApiClientOptions extends TransportOptions {
 /** Between two tries to deliver an acknowledgement, in ms. */
 const ackRetryMs = 1000;
 
-/** Implements the proxy's SnapshotSource and TokenSource. */
+/** Implements the proxy's SnapshotSource, TokenSource and DecisionReports. */
 export class NodeApiClient {
   readonly #options: NodeApiClientOptions;
   readonly #transport: Transport;
@@ -103,9 +103,14 @@ export class NodeApiClient {
   }
 
   /** Adds to the counters that are delivered when the controller is there. */
-  report(counts: readonly DecisionCount[]): void {
-    this.#reporter.add(counts);
+  report(summary: DecisionSummary): void {
+    this.#reporter.add(summary);
     this.#reporting.request();
+  }
+
+  /** Resolves when what was reported is delivered, or when it cannot be now. */
+  async reported(): Promise<void> {
+    await this.#reporting.idle();
   }
 
   /** `keep` also when nobody answers: rules that stay are the safe side. */

@@ -4,7 +4,7 @@
  */
 export class LatestOnly {
   readonly #run: () => Promise<void>;
-  #busy = false;
+  #running: Promise<void> | undefined;
   #again = false;
 
   /** `run` reads the state itself and does not reject. */
@@ -14,15 +14,19 @@ export class LatestOnly {
 
   request(): void {
     this.#again = true;
-    if (!this.#busy) void this.#loop();
+    this.#running ??= this.#loop();
+  }
+
+  /** Resolves when nothing is being done any more. */
+  async idle(): Promise<void> {
+    await this.#running;
   }
 
   async #loop(): Promise<void> {
-    this.#busy = true;
     while (this.#again) {
       this.#again = false;
       await this.#run();
     }
-    this.#busy = false;
+    this.#running = undefined;
   }
 }

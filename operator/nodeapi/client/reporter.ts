@@ -1,11 +1,17 @@
 /** Decision counters on their way to the controller: none is lost when a reply is, and none is counted twice. */
-import type { DecisionCount, ReportRequest } from '../wire/calls.ts';
+import { Tally } from '../../core/counting/tally.ts';
+import type { DecisionCount, DecisionSummary, LegacyCount, ReportRequest } from '../wire/calls.ts';
 import { wireLimits } from '../wire/protocol.ts';
 
-const maxCount = 1_000_000_000;
+/** Kept while the controller is away; what is new beyond it is not counted. */
+const mostLegacyCounts = 4096;
 
 export class Reporter {
-  readonly #waiting = new Map<string, DecisionCount>();
+  readonly #counts = new Tally<DecisionCount>(({ policy, decision }) => `${decision} ${policy}`, wireLimits.counts);
+  readonly #legacy = new Tally<LegacyCount>(
+    ({ workload, endpoint, access }) => `${workload} ${access} ${endpoint}`,
+    mostLegacyCounts,
+  );
   #sequence: number;
   /** Sent and not confirmed: it goes again exactly as it was. */
   #batch: ReportRequest | undefined;
@@ -15,21 +21,17 @@ export class Reporter {
     this.#sequence = startedAt;
   }
 
-  add(counts: readonly DecisionCount[]): void {
-    for (const { policy, decision, count } of counts) {
-      const key = `${decision} ${policy}`;
-      const sum = (this.#waiting.get(key)?.count ?? 0) + count;
-      this.#waiting.set(key, { policy, decision, count: Math.min(sum, maxCount) });
-    }
+  add({ counts, legacy = [] }: DecisionSummary): void {
+    for (const count of counts) this.#counts.add(count);
+    for (const count of legacy) this.#legacy.add(count);
   }
 
   /** What to send next; undefined when there is nothing. */
   next(): ReportRequest | undefined {
-    if (this.#batch !== undefined || this.#waiting.size === 0) return this.#batch;
-    const taken = [...this.#waiting].slice(0, wireLimits.counts);
-    for (const [key] of taken) this.#waiting.delete(key);
+    if (this.#batch !== undefined || this.#counts.size + this.#legacy.size === 0) return this.#batch;
+    const legacy = this.#legacy.take(wireLimits.legacyCounts);
     this.#sequence += 1;
-    this.#batch = { sequence: this.#sequence, counts: taken.map(([, count]) => count) };
+    this.#batch = { sequence: this.#sequence, counts: this.#counts.take(), ...(legacy.length > 0 && { legacy }) };
     return this.#batch;
   }
 

@@ -1,9 +1,10 @@
 /** Requests and replies of the methods that are not the watch. */
 import type { ContentHash, PodUid } from '../../core/brand.ts';
+import { maxCount } from '../../core/counting/tally.ts';
 import type { ResourceKey } from '../../core/snapshot/types.ts';
 import { maxAudienceLength, maxScopeLength, maxScopes } from '../../core/token/grants.ts';
 import type { TokenOutcome, TokenRefusal, TokenWish } from '../../core/token/types.ts';
-import { boolean, constant, integer, list, object, oneOf, tagged, text } from './decode.ts';
+import { boolean, constant, integer, list, object, oneOf, optional, tagged, text } from './decode.ts';
 import type { Decoder } from './decode.ts';
 import { wireLimits } from './protocol.ts';
 import { decodeContentHash, decodePodUid, decodeResourceKey } from './resources.ts';
@@ -107,19 +108,37 @@ export const decodeTokenReply: Decoder<TokenReply> = tagged('kind', {
   refused: object({ kind: constant('refused'), refusal }),
 });
 
-/** Decisions of one policy, or of the profiles, on the node since the last report. */
+/** Decisions of one policy on the node since the last report. */
 export interface DecisionCount {
-  /** uid of the policy, '' for decisions of a profile. */
+  /** uid of the policy, '' for the default profile of the node's MetadataProxy. */
   readonly policy: string;
+  /** `legacy` counts for every policy that selects the pod, and for '' where none does. */
   readonly decision: 'concealed' | 'would-conceal' | 'legacy';
   readonly count: number;
 }
 
-export interface ReportRequest {
+/** Requests of one workload to one legacy endpoint since the last report. */
+export interface LegacyCount {
+  readonly workload: PodUid;
+  /** A name of core/request/endpoints; a receiver takes one that it does not know for `other`. */
+  readonly endpoint: string;
+  /** Whether the legacy APIs are open to the workload; what is concealed under v1 is concealed all the same. */
+  readonly access: 'allowed' | 'denied';
+  readonly count: number;
+}
+
+export interface DecisionSummary {
+  readonly counts: readonly DecisionCount[];
+  /** Absent: the proxy is of a version that does not tell. */
+  readonly legacy?: readonly LegacyCount[];
+}
+
+export interface ReportRequest extends DecisionSummary {
   /** Counts up from 1 per instance: a report that is sent again after a lost reply is counted once. */
   readonly sequence: number;
-  readonly counts: readonly DecisionCount[];
 }
+
+const count = integer(1, maxCount);
 
 export const decodeReportRequest: Decoder<ReportRequest> = object({
   sequence: integer(1, Number.MAX_SAFE_INTEGER),
@@ -127,9 +146,15 @@ export const decodeReportRequest: Decoder<ReportRequest> = object({
     object({
       policy: text({ max: 128 }),
       decision: oneOf('concealed', 'would-conceal', 'legacy'),
-      count: integer(1, 1_000_000_000),
+      count,
     }),
     wireLimits.counts,
+  ),
+  legacy: optional(
+    list(
+      object({ workload: decodePodUid, endpoint: text({ max: 64 }), access: oneOf('allowed', 'denied'), count }),
+      wireLimits.legacyCounts,
+    ),
   ),
 });
 

@@ -39,6 +39,7 @@ export const wireLimits = {
   resources: 10_000,
   nacks: 1024,
   counts: 4096,
+  legacyCounts: 512,
   /** A token, in characters; Google's stay below 4096. */
   tokenLength: 16_384,
   /** What is left of a token's life, in ms; Google's live for 12 h at most. */

@@ -303,7 +303,8 @@ describe('calls', () => {
   it('reports arrive once, also when they are added faster than they are sent', async (t) => {
     const cluster = oneNode();
     const { client } = await connected(t, cluster);
-    for (let call = 0; call < 50; call += 1) client.report([{ policy: '', decision: 'concealed', count: 1 }]);
+    for (let call = 0; call < 50; call += 1)
+      client.report({ counts: [{ policy: '', decision: 'concealed', count: 1 }] });
     const total = () => cluster.counts.flatMap(({ counts }) => counts).reduce((sum, { count }) => sum + count, 0);
     await until('counted', () => total() === 50);
     assert.ok(cluster.counts.length < 50);

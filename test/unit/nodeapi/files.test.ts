@@ -7,8 +7,12 @@ import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import fc from 'fast-check';
 import { MountedCredentials, SnapshotFile } from '../../../operator/adapters/http/mounted-files.ts';
+import type { PodUid } from '../../../operator/core/brand.ts';
 import { Reporter } from '../../../operator/nodeapi/client/reporter.ts';
 import { LatestOnly } from '../../../operator/nodeapi/client/latest.ts';
+import { decodeReportRequest } from '../../../operator/nodeapi/wire/calls.ts';
+import { decodeJson } from '../../../operator/nodeapi/wire/decode.ts';
+import { methods } from '../../../operator/nodeapi/wire/methods.ts';
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'metaveil-test-'));
@@ -92,7 +96,7 @@ describe('reports', () => {
           if (each.kind !== 'add') sendOnce(each.kind);
           else {
             added += each.count;
-            reporter.add([{ policy: each.policy, decision: 'concealed', count: each.count }]);
+            reporter.add({ counts: [{ policy: each.policy, decision: 'concealed', count: each.count }] });
           }
         }
         while (sendOnce('delivered'));
@@ -102,6 +106,29 @@ describe('reports', () => {
         );
       }),
     );
+  });
+});
+
+describe('the reporter', () => {
+  it('keeps a bounded number of counters while the controller is away, in reports that the controller reads', () => {
+    const reporter = new Reporter(0);
+    const uid = (at: number) => `00000000-0000-4000-8000-${String(at).padStart(12, '0')}`;
+    for (let at = 0; at < 10_000; at += 1) {
+      const legacy = { workload: uid(at) as PodUid, endpoint: 'e'.repeat(40), access: 'allowed', count: 1 } as const;
+      const count = { policy: uid(at), decision: 'would-conceal', count: 1_000_000_000 } as const;
+      reporter.add({ counts: [count], legacy: [legacy] });
+    }
+    let counts = 0;
+    let legacy = 0;
+    for (let batch = reporter.next(); batch !== undefined; batch = reporter.next()) {
+      const body = JSON.stringify(batch);
+      assert.ok(Buffer.byteLength(body) <= methods.report.maxBodyBytes, `${Buffer.byteLength(body)} bytes`);
+      assert.equal(decodeJson(decodeReportRequest, body).kind, 'valid');
+      counts += batch.counts.length;
+      legacy += batch.legacy?.length ?? 0;
+      reporter.confirmed();
+    }
+    assert.deepEqual([counts, legacy], [4096, 4096]);
   });
 });
 
@@ -123,8 +150,12 @@ describe('latest only', () => {
     gates[0]?.resolve(undefined);
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(runs, 2);
-    gates[1]?.resolve(undefined);
+    let isIdle = false;
+    void latest.idle().then(() => (isIdle = true));
     await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(isIdle, false);
+    gates[1]?.resolve(undefined);
+    await latest.idle();
     assert.equal(runs, 2);
   });
 });

@@ -11,7 +11,17 @@ import {
   receivedOutcome,
   sentOutcome,
 } from '../../../operator/nodeapi/wire/calls.ts';
-import { decodeJson, object, oneOf, optional, tagged, text, textMap } from '../../../operator/nodeapi/wire/decode.ts';
+import {
+  decodeJson,
+  integer,
+  list,
+  object,
+  oneOf,
+  optional,
+  tagged,
+  text,
+  textMap,
+} from '../../../operator/nodeapi/wire/decode.ts';
 import { decodeRefusal, refusals } from '../../../operator/nodeapi/wire/errors.ts';
 import { decodeFrame, encodeFrame, snapshotFrame } from '../../../operator/nodeapi/wire/frames.ts';
 import { LineReader } from '../../../operator/nodeapi/wire/lines.ts';
@@ -183,6 +193,32 @@ describe('calls', () => {
     const report = (count: number) =>
       decodeReportRequest({ sequence: 1, counts: [{ policy: '', decision: 'legacy', count }] }).kind;
     assert.deepEqual([1, 0, -1, 1.5, 1e10].map(report), ['valid', 'invalid', 'invalid', 'invalid', 'invalid']);
+  });
+
+  it('legacy counts are optional, and name a workload and whether it was let in', () => {
+    const good = { workload: 'pod-1', endpoint: 'instance/id', access: 'allowed', count: 1 };
+    const report = (legacy: unknown) => decodeReportRequest({ sequence: 1, counts: [], legacy });
+    assert.deepEqual(report(undefined), { kind: 'valid', value: { sequence: 1, counts: [] } });
+    assert.deepEqual(report([{ ...good, later: 1 }]), {
+      kind: 'valid',
+      value: { sequence: 1, counts: [], legacy: [good] },
+    });
+    for (const bad of [
+      { ...good, workload: 'a b' },
+      { ...good, endpoint: 'e'.repeat(65) },
+      { ...good, access: 'later' },
+      { ...good, count: 0 },
+    ])
+      assert.equal(report([bad]).kind, 'invalid', JSON.stringify(bad));
+    assert.equal(report(Array.from({ length: 513 }, () => good)).kind, 'invalid');
+  });
+
+  it('a controller of before that knows no legacy counts reads the rest of a report', () => {
+    const counts = [{ policy: 'p', decision: 'legacy', count: 2 }];
+    const legacy = [{ workload: 'pod-1', endpoint: 'instance/id', access: 'denied', count: 2 }];
+    const count = object({ policy: text({ max: 128 }), decision: text({ max: 20 }), count: integer(1, 10) });
+    const before = object({ sequence: integer(1, 10), counts: list(count, 10) });
+    assert.deepEqual(before({ sequence: 3, counts, legacy }), { kind: 'valid', value: { sequence: 3, counts } });
   });
 
   it('a problem never repeats the input', () => {

@@ -4,6 +4,7 @@ import { request as httpRequest, type Agent, type IncomingHttpHeaders } from 'no
 import { connect, type Socket } from 'node:net';
 import type { ContentHash } from '../../../operator/core/brand.ts';
 import { metadataHosts } from '../../../operator/core/request/host.ts';
+import type { DecisionSummary } from '../../../operator/nodeapi/wire/calls.ts';
 import { startProxy, type ProxyOptions, type RunningProxy } from '../../../operator/proxy/server.ts';
 import { createLogger, type Logger } from '../../../operator/telemetry/log.ts';
 import { FakeTimers } from '../../fakes/timers.ts';
@@ -28,6 +29,8 @@ export class Harness {
   readonly timers = new FakeTimers();
   readonly snapshots = new FakeSnapshots();
   readonly tokens = new FakeTokenSource();
+  /** What the proxy told the controller of its decisions. */
+  readonly reported: DecisionSummary[] = [];
   /** Everything the proxy wrote to its log. */
   readonly lines: string[] = [];
   readonly logger: Logger = createLogger({
@@ -40,6 +43,7 @@ export class Harness {
     this.#proxy = await startProxy({
       snapshotSource: this.snapshots,
       tokenSource: this.tokens,
+      reports: { report: (summary) => void this.reported.push(summary) },
       logger: this.logger,
       timers: this.timers,
       random: () => 0.5,
