@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { X509CertificateIssuer } from '../adapters/http/certificate-issuer.ts';
 import { BindingController } from '../controllers/bindings/controller.ts';
 import { GoogleVerifier } from '../controllers/bindings/google-verifier.ts';
+import { LegacyEvents } from '../controllers/decisions/legacy-events.ts';
+import { PolicyCounters } from '../controllers/decisions/policy-counters.ts';
 import { ClusterProxyPods } from '../controllers/lookup/proxy-pods.ts';
 import { ClusterWorkloads } from '../controllers/lookup/workloads.ts';
 import { policyController } from '../controllers/policies/controller.ts';
@@ -29,7 +31,13 @@ import { LastGoodPolicies } from '../core/snapshot/policies.ts';
 import type { EffectivePolicyOf } from '../core/snapshot/policies.ts';
 import { Certificates } from '../nodeapi/server/certificates.ts';
 import type { AuthorityStore, TrustBundle } from '../nodeapi/server/certificates.ts';
-import type { GoogleCredentials, Leadership, ServiceAccountTokens, TokenReviewer } from '../nodeapi/server/ports.ts';
+import type {
+  GoogleCredentials,
+  Leadership,
+  NodeCounts,
+  ServiceAccountTokens,
+  TokenReviewer,
+} from '../nodeapi/server/ports.ts';
 import { NodeApiServer } from '../nodeapi/server/server.ts';
 import { describeError } from '../telemetry/log.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -66,6 +74,8 @@ export class ControlPlane {
   readonly #effective: EffectivePolicyOf;
   readonly #certificates: Certificates;
   readonly #acceptances = new Acceptances();
+  readonly #counters: PolicyCounters;
+  readonly #legacyEvents: LegacyEvents;
   readonly server: NodeApiServer;
   #runtime: ControllerRuntime | undefined;
   #transition: Promise<void> = Promise.resolve();
@@ -87,6 +97,8 @@ export class ControlPlane {
     });
     const pods = new ClusterProxyPods(store, { ownNamespace: installation.namespace, hash: sha256 });
     this.#instances = new Instances({ pods, gates: parts.gates });
+    this.#counters = new PolicyCounters(store);
+    this.#legacyEvents = new LegacyEvents({ events: parts.events, clock: systemTimers });
     this.#certificates = new Certificates({
       store: parts.authority,
       bundle: parts.trustBundle,
@@ -101,7 +113,7 @@ export class ControlPlane {
       workloads: new ClusterWorkloads(store, rules),
       release: nodeRelease(store),
       readiness: this.#instances,
-      counters: { record: () => undefined },
+      counters: { record: (counts) => this.#record(counts) },
       namespace: installation.namespace,
       clock: systemTimers,
       random: Math.random,
@@ -144,6 +156,7 @@ export class ControlPlane {
   async #endReconciling(): Promise<void> {
     await this.#runtime?.stop();
     this.#runtime = undefined;
+    this.#counters.handOver();
     this.#parts.logger.info('controller-following');
   }
 
@@ -166,6 +179,7 @@ export class ControlPlane {
       programming: this.server.programming,
       effective: this.#effective,
       acceptances: this.#acceptances,
+      counters: this.#counters,
       timers: systemTimers,
       clock: systemTimers,
       random: Math.random,
@@ -180,6 +194,11 @@ export class ControlPlane {
       proxyController({ ...common, connections: proxyConnections(this.#instances, this.server.programming) }),
       this.#instances,
     ];
+  }
+
+  #record(counts: NodeCounts): void {
+    this.#counters.record(counts);
+    this.#legacyEvents.record(counts);
   }
 
   /** Never throws: a certificate that cannot be had now is tried again soon. */

@@ -11,6 +11,7 @@ import { projectNetworkPolicy } from '../../operator/adapters/kube/project/netwo
 import { projectNode } from '../../operator/adapters/kube/project/node.ts';
 import { KubeWriter } from '../../operator/adapters/kube/writer.ts';
 import { sha256 } from '../../operator/cmd/system.ts';
+import { PolicyCounters } from '../../operator/controllers/decisions/policy-counters.ts';
 import { policyController } from '../../operator/controllers/policies/controller.ts';
 import type { ObjectWriter } from '../../operator/controllers/ports.ts';
 import { proxyController } from '../../operator/controllers/proxies/controller.ts';
@@ -82,6 +83,7 @@ describe('what the controllers render, on a real API server', () => {
         writer,
         events: new FakeEvents(),
         programming: new FakeProgramming(),
+        counters: new PolicyCounters(store),
         effective: lastGood.effective.bind(lastGood),
         discovery: { discover: () => Promise.resolve({ denyKinds: [], cilium: false }) },
         timers: realTimers,

@@ -7,6 +7,7 @@ import type { ClusterView } from '../../core/cluster/store.ts';
 import type { AnyPolicy, EffectivePolicyOf } from '../../core/snapshot/policies.ts';
 import type { Timers } from '../../core/time.ts';
 import { attemptAll } from '../attempts.ts';
+import type { PolicyCounters } from '../decisions/policy-counters.ts';
 import type { EventRecorder, ObjectWriter, OwnedObject, Programming } from '../ports.ts';
 import type { ReconcileResult } from '../queue.ts';
 import type { ControllerDefinition } from '../runtime.ts';
@@ -24,6 +25,7 @@ export interface PolicyControllerOptions {
   readonly writer: ObjectWriter;
   readonly events: EventRecorder;
   readonly programming: Programming;
+  readonly counters: PolicyCounters;
   readonly effective: EffectivePolicyOf;
   readonly discovery: NetworkPolicyDiscovery;
   readonly timers: Timers;
@@ -64,12 +66,14 @@ class PolicyController {
   }
 
   async #keep(key: string, policy: AnyPolicy, kinds: NetworkPolicyKinds): Promise<ReconcileResult> {
-    const { timers, hash, writer, events } = this.#options;
+    const { counters, timers, hash, writer, events } = this.#options;
     const now = timers.now();
+    const previous = this.#written.previous(key, policy, now);
     const plan = planPolicy({
       situation: gatherPolicy(policy, kinds, this.#options),
       existing: await this.#existing(egressLabels(ownerOf(policy), hash), kinds),
-      previous: this.#written.previous(key, policy, now),
+      previous,
+      counters: counters.countersOf(policy.metadata.uid ?? '', previous, now),
       lastWriteAt: this.#written.lastWriteAt(key),
       now,
       hash,

@@ -8,6 +8,7 @@ import type { EgressPlan, EgressReason } from '../../core/egress/plan.ts';
 import type { AnyPolicy } from '../../core/snapshot/policies.ts';
 import { conditionsOf, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
+import type { StatusCounters } from '../decisions/policy-counters.ts';
 import type { AppliedObject, ObjectRef, OwnedObject } from '../ports.ts';
 import { nodesOf, planStatus, programmedAspect } from '../status-plan.ts';
 import type { StatusPlan } from '../status-plan.ts';
@@ -36,6 +37,7 @@ export interface PolicyPlanInput {
   readonly situation: PolicySituation;
   readonly existing: ExistingEgress;
   readonly previous: MetadataPolicyStatus | undefined;
+  readonly counters: StatusCounters;
   readonly now: number;
   readonly lastWriteAt: number | undefined;
   readonly hash: Hash;
@@ -128,7 +130,8 @@ function withoutEmptyLists(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, each]) => [key, withoutEmptyLists(each)]));
 }
 
-function statusOf({ situation, previous, now }: PolicyPlanInput, egress: EgressPlan | undefined): MetadataPolicyStatus {
+function statusOf(input: PolicyPlanInput, egress: EgressPlan | undefined): MetadataPolicyStatus {
+  const { situation, previous, counters, now } = input;
   const { policy, programming, workloads } = situation;
   const parts = [acceptedAspect(situation), programmedOf(situation), directEgressAspect(situation, egress)];
   const ready = readyFrom(parts, ({ status, reason }) => status === 'True' || asked.has(reason));
@@ -139,6 +142,7 @@ function statusOf({ situation, previous, now }: PolicyPlanInput, egress: EgressP
     conditions: conditionsOf(ready, parts, context),
     nodes: nodesOf(programming.desired, programming.programmed),
     workloads,
+    ...counters,
   };
 }
 

@@ -4,6 +4,7 @@ import type { ClusterView, StoreChange } from '../../core/cluster/store.ts';
 import { hasNoEffect } from '../../core/snapshot/concerns.ts';
 import type { AnyPolicy } from '../../core/snapshot/policies.ts';
 import type { Timers } from '../../core/time.ts';
+import type { PolicyCounters } from '../decisions/policy-counters.ts';
 import type { Programming } from '../ports.ts';
 import { counterIntervalMs } from '../status-writes.ts';
 
@@ -39,45 +40,61 @@ export interface PolicyListening {
   readonly kind: PolicyKind;
   readonly cluster: ClusterView;
   readonly programming: Programming;
+  readonly counters: Pick<PolicyCounters, 'onChange'>;
   readonly timers: Timers;
 }
 
-/** Acknowledgements of nodes at once; pods and nodes at most once per interval. Returns how to stop. */
+/** Acknowledgements of nodes at once; pods, nodes and counters at most once per interval. Returns how to stop. */
 export function listen(parts: PolicyListening, wake: (key: string) => void): () => void {
   const { cluster, kind, programming } = parts;
   const stopProgramming = programming.onChange((uids) => {
     for (const policy of cluster.list(kind)) if (uids.has(policy.metadata.uid ?? '')) wake(keyOf(policy));
   });
-  const stopPods = listenToPods(parts, wake);
+  const stopNumbers = listenToNumbers(parts, wake);
   return () => {
     stopProgramming();
-    stopPods();
+    stopNumbers();
   };
 }
 
-function listenToPods({ cluster, kind, timers }: PolicyListening, wake: (key: string) => void): () => void {
-  const namespaces = new Set<string>();
-  let nodes = false;
+function listenToNumbers(parts: PolicyListening, wake: (key: string) => void): () => void {
+  const { cluster, counters, kind, timers } = parts;
+  let concern = new Concern();
   let cancel: (() => void) | undefined;
   const flush = () => {
+    const isConcerned = concern.of.bind(concern);
+    concern = new Concern();
     cancel = undefined;
-    for (const policy of cluster.list(kind)) if (nodes || isConcerned(policy, namespaces)) wake(keyOf(policy));
-    namespaces.clear();
-    nodes = false;
+    for (const policy of cluster.list(kind)) if (isConcerned(policy)) wake(keyOf(policy));
   };
-  const stop = cluster.onChange((change) => {
+  const soon = () => (cancel ??= timers.after(counterIntervalMs, flush));
+  const stopCluster = cluster.onChange((change) => {
     if (change.kind !== 'Pod' && change.kind !== 'Node') return;
     // A node may bring a platform, and so addresses to block, that no other has.
-    if (change.kind === 'Node') nodes = true;
-    else namespaces.add(namespaceOfChange(change));
-    cancel ??= timers.after(counterIntervalMs, flush);
+    if (change.kind === 'Node') concern.everybody = true;
+    else concern.namespaces.add(namespaceOfChange(change));
+    soon();
+  });
+  const stopCounters = counters.onChange((uids) => {
+    for (const uid of uids) concern.uids.add(uid);
+    soon();
   });
   return () => {
-    stop();
+    stopCluster();
+    stopCounters();
     cancel?.();
   };
 }
 
-function isConcerned(policy: AnyPolicy, namespaces: ReadonlySet<string>): boolean {
-  return policy.kind === 'ClusterMetadataPolicy' || namespaces.has(policy.metadata.namespace ?? '');
+/** Whom a number may have changed for since the last time. */
+class Concern {
+  everybody = false;
+  readonly namespaces = new Set<string>();
+  readonly uids = new Set<string>();
+
+  of({ kind, metadata }: AnyPolicy): boolean {
+    if (this.everybody || this.uids.has(metadata.uid ?? '')) return true;
+    if (kind === 'ClusterMetadataPolicy') return this.namespaces.size > 0;
+    return this.namespaces.has(metadata.namespace ?? '');
+  }
 }

@@ -1,5 +1,6 @@
 /** What the methods with a single reply do. The caller's node comes from its credential, never from the request. */
 import type { PodUid } from '../../core/brand.ts';
+import { knownEndpoint } from '../../core/request/endpoints.ts';
 import type { Clock } from '../../core/time.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import {
@@ -9,13 +10,30 @@ import {
   decodeTokenRequest,
   sentOutcome,
 } from '../wire/calls.ts';
-import type { Acknowledged, LeaveReply, ReportRequest, TokenReply, TokenRequest } from '../wire/calls.ts';
+import type {
+  Acknowledged,
+  DecisionCount,
+  LeaveReply,
+  LegacyCount,
+  ReportRequest,
+  TokenReply,
+  TokenRequest,
+} from '../wire/calls.ts';
 import { decodeJson } from '../wire/decode.ts';
 import type { Decoder } from '../wire/decode.ts';
 import type { MethodName } from '../wire/methods.ts';
 import type { ProxyCaller } from './caller.ts';
 import type { Minter } from './minter.ts';
-import type { DecisionCounters, InstanceReadiness, NodeRelease, NodeSnapshots, ProxyPods } from './ports.ts';
+import { NodeMemory } from './node-memory.ts';
+import type {
+  DecisionCounters,
+  InstanceReadiness,
+  LegacyRequests,
+  NodeRelease,
+  NodeSnapshots,
+  PolicyDecisions,
+  ProxyPods,
+} from './ports.ts';
 import type { WatchSessions } from './sessions.ts';
 
 export interface CallsOptions {
@@ -41,10 +59,12 @@ export class Calls {
   readonly #options: CallsOptions;
   /** Last sequence of each instance's reports. */
   readonly #reported = new Map<PodUid, number>();
+  readonly #memory: NodeMemory;
   readonly #calls: Readonly<Record<CallMethod, Call>>;
 
   constructor(options: CallsOptions) {
     this.#options = options;
+    this.#memory = new NodeMemory(options.snapshots, options.clock);
     options.pods.onGone((pod) => this.#reported.delete(pod));
     this.#calls = {
       ack: decoding(decodeAckRequest, (caller, request) => {
@@ -74,16 +94,30 @@ export class Calls {
     return sentOutcome(outcome, this.#options.clock.now());
   }
 
-  #report(caller: ProxyCaller, { sequence, counts }: ReportRequest): Acknowledged {
-    const { snapshots, counters } = this.#options;
+  #report(caller: ProxyCaller, { sequence, counts, legacy = [] }: ReportRequest): Acknowledged {
     const { uid, nodeName } = caller.pod;
     if (sequence <= (this.#reported.get(uid) ?? 0)) return {};
     this.#reported.set(uid, sequence);
-    const known = snapshots.snapshotOf(nodeName)?.resources;
-    // A node counts for the policies it has, and for no others.
-    const credible = counts.filter(({ policy }) => policy === '' || known?.has(`policy/${policy}`) === true);
-    if (credible.length > 0) counters.record(nodeName, credible);
+    const settings = this.#memory.find(nodeName, 'settings', 'node');
+    if (settings === undefined) return {};
+    const decisions = counts.flatMap((count) => this.#credible(nodeName, count));
+    const requests = legacy.flatMap((count) => this.#credibleLegacy(nodeName, count));
+    if (decisions.length + requests.length > 0) {
+      this.#options.counters.record({ proxyName: settings.proxyName, decisions, legacy: requests });
+    }
     return {};
+  }
+
+  /** A node counts for the policies it has, and for no others. */
+  #credible(node: string, { policy: uid, ...count }: DecisionCount): readonly PolicyDecisions[] {
+    const policy = this.#memory.find(node, 'policy', uid);
+    return uid === '' || policy !== undefined ? [{ ...count, policy }] : [];
+  }
+
+  /** And for its own workloads, in words that are ours. */
+  #credibleLegacy(node: string, { workload: uid, endpoint, ...count }: LegacyCount): readonly LegacyRequests[] {
+    const workload = this.#memory.find(node, 'workload', uid);
+    return workload === undefined ? [] : [{ ...count, workload, endpoint: knownEndpoint(endpoint) }];
   }
 
   #leave(caller: ProxyCaller): LeaveReply {

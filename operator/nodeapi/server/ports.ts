@@ -3,9 +3,16 @@
  * use fakes. A port that throws, throws MetaveilError only.
  */
 import type { BindingUid, NodeUid, PodUid } from '../../core/brand.ts';
-import type { BindingView, NodeSnapshot, WorkloadIdentity, WorkloadServiceAccount } from '../../core/snapshot/types.ts';
+import type {
+  BindingView,
+  CompiledPolicy,
+  NodeSnapshot,
+  Workload,
+  WorkloadIdentity,
+  WorkloadServiceAccount,
+} from '../../core/snapshot/types.ts';
 import type { IssuedToken } from '../../core/token/types.ts';
-import type { DecisionCount } from '../wire/calls.ts';
+import type { DecisionCount, LegacyCount } from '../wire/calls.ts';
 
 /** status.user of an authenticated TokenReview. */
 export interface AuthenticatedUser {
@@ -172,7 +179,25 @@ export interface InstanceReadiness {
   report(instance: PodUid, ready: boolean): void;
 }
 
-/** Takes what the nodes count; policies that the node does not have are filtered out before. */
+/** Requests of one workload to one legacy endpoint. */
+export interface LegacyRequests extends Omit<LegacyCount, 'workload'> {
+  readonly workload: Workload;
+}
+
+/** Decisions of one policy; of the MetadataProxy's default profile where there is none. */
+export interface PolicyDecisions extends Omit<DecisionCount, 'policy'> {
+  readonly policy: CompiledPolicy | undefined;
+}
+
+/** What a node counted, of what it really has: policies and workloads are ours, only the numbers are the node's. */
+export interface NodeCounts {
+  /** Name of the MetadataProxy that owns the node. */
+  readonly proxyName: string;
+  readonly decisions: readonly PolicyDecisions[];
+  readonly legacy: readonly LegacyRequests[];
+}
+
+/** Takes what the nodes count. */
 export interface DecisionCounters {
-  record(nodeName: string, counts: readonly DecisionCount[]): void;
+  record(counts: NodeCounts): void;
 }

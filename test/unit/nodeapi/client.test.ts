@@ -305,8 +305,10 @@ describe('calls', () => {
     const { client } = await connected(t, cluster);
     for (let call = 0; call < 50; call += 1)
       client.report({ counts: [{ policy: '', decision: 'concealed', count: 1 }] });
-    const total = () => cluster.counts.flatMap(({ counts }) => counts).reduce((sum, { count }) => sum + count, 0);
-    await until('counted', () => total() === 50);
+    const decisions = () => cluster.counts.flatMap((counts) => counts.decisions);
+    const total = () => decisions().reduce((sum, { count }) => sum + count, 0);
+    await client.reported();
+    assert.equal(total(), 50);
     assert.ok(cluster.counts.length < 50);
   });
 

@@ -5,8 +5,9 @@ import type { TestContext } from 'node:test';
 import type { PodUid } from '../../../operator/core/brand.ts';
 import { Gate } from '../../../operator/nodeapi/server/gate.ts';
 import { methodNames, methods } from '../../../operator/nodeapi/wire/methods.ts';
+import type { DecisionSummary } from '../../../operator/nodeapi/wire/calls.ts';
 import type { RefusalCode } from '../../../operator/nodeapi/wire/errors.ts';
-import { bindingView, settings, workload } from './resources.ts';
+import { bindingView, policy, settings, workload } from './resources.ts';
 import { authenticated, Cluster, credential, rawCall, startReplica } from './world.ts';
 
 function twoNodes(): Cluster {
@@ -259,17 +260,69 @@ describe("node A's credential", () => {
     });
   });
 
-  it('cannot count for policies that its node does not have', async (t) => {
-    const cluster = twoNodes();
+  /** Reports as the proxy of node-a and returns what was believed, as `policy or pod, what, count`. */
+  async function report(t: TestContext, cluster: Cluster, summary: DecisionSummary): Promise<readonly string[]> {
     const { port } = await startReplica(t, cluster);
     const headers = { authorization: bearer(cluster.proxy('proxy-a', 'node-a')) };
-    const counts = [
-      { policy: 'policy-of-b', decision: 'concealed', count: 5 },
-      { policy: '', decision: 'legacy', count: 2 },
+    const body = JSON.stringify({ sequence: 1, ...summary });
+    assert.equal((await rawCall(cluster, port, { verb: 'POST', path: '/v1/report', headers, body })).status, 200);
+    return cluster.counts.flatMap(({ proxyName, decisions, legacy }) => [
+      ...decisions.map(({ policy, decision, count }) => `${policy?.name ?? proxyName} ${decision} ${count}`),
+      ...legacy.map(({ workload: { name }, endpoint, access, count }) => `${name} ${endpoint} ${access} ${count}`),
+    ]);
+  }
+
+  it('cannot count for policies that its node does not have', async (t) => {
+    const cluster = twoNodes();
+    cluster.snapshots.set('node-b', settings('node-b'), policy('of-b'));
+    const counts = ['policy-of-b', 'policy-guessed', 'alpha', 'node', '__proto__', ''].map((uid) => ({
+      policy: uid,
+      decision: 'concealed' as const,
+      count: 5,
+    }));
+    assert.deepEqual(await report(t, cluster, { counts }), ['default concealed 5']);
+  });
+
+  it('cannot count for workloads of another node, nor in words of its own', async (t) => {
+    const cluster = twoNodes();
+    const request = { endpoint: 'instance/id', access: 'denied', count: 1 } as const;
+    const legacy = [
+      ...['pod-beta', 'pod-guessed', 'node', 'policy-of-b'].map((uid) => ({ ...request, workload: uid as PodUid })),
+      { ...request, workload: 'pod-alpha' as PodUid },
+      { ...request, workload: 'pod-alpha' as PodUid, endpoint: 'x"}\nforged_total{a="b' },
     ];
-    const body = JSON.stringify({ sequence: 1, counts });
-    await rawCall(cluster, port, { verb: 'POST', path: '/v1/report', headers, body });
-    assert.deepEqual(cluster.counts, [{ node: 'node-a', counts: [counts[1]] }]);
+    assert.deepEqual(await report(t, cluster, { counts: [], legacy }), [
+      'alpha instance/id denied 1',
+      'alpha other denied 1',
+    ]);
+  });
+
+  it('counts nothing at all on a node that no MetadataProxy owns', async (t) => {
+    const cluster = new Cluster();
+    const counts = [{ policy: '', decision: 'concealed', count: 5 }] as const;
+    assert.deepEqual(await report(t, cluster, { counts }), []);
+  });
+
+  it('counts for a pod and a policy that it had a moment ago, for a minute', async (t) => {
+    const cluster = twoNodes();
+    const { port } = await startReplica(t, cluster);
+    cluster.snapshots.set('node-a', settings('node-a'), workload('job'), policy('hide'));
+    cluster.snapshots.set('node-a', settings('node-a'));
+    const headers = { authorization: bearer(cluster.proxy('proxy-a', 'node-a')) };
+    const counts = [{ policy: 'policy-hide', decision: 'legacy', count: 1 }];
+    const legacy = [{ workload: 'pod-job', endpoint: '/', access: 'denied', count: 1 }];
+    for (const [sequence, later] of [0, 60_000, 1].entries()) {
+      cluster.clock.jump(later);
+      const body = JSON.stringify({ sequence: sequence + 1, counts, legacy });
+      await rawCall(cluster, port, { verb: 'POST', path: '/v1/report', headers, body });
+    }
+    assert.deepEqual(
+      cluster.counts.map((each) => [each.decisions[0]?.policy?.name, each.legacy[0]?.workload.name]),
+      [
+        ['hide', 'job'],
+        ['hide', 'job'],
+      ],
+    );
   });
 });
 

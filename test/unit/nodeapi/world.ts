@@ -18,6 +18,7 @@ import type {
   GoogleCredentials,
   IdentityTokenExchange,
   LiveWorkload,
+  NodeCounts,
   NodeSnapshots,
   ProxyPod,
   ProxyPods,
@@ -29,7 +30,6 @@ import type {
 } from '../../../operator/nodeapi/server/ports.ts';
 import { NodeApiServer } from '../../../operator/nodeapi/server/server.ts';
 import type { NodeApiServerOptions } from '../../../operator/nodeapi/server/server.ts';
-import type { DecisionCount } from '../../../operator/nodeapi/wire/calls.ts';
 import type { Logger } from '../../../operator/telemetry/log.ts';
 import { FakeTimers } from '../../fakes/timers.ts';
 import { snapshot } from './resources.ts';
@@ -271,7 +271,8 @@ export class Cluster {
   readonly google = new FakeGoogle(this.clock);
   readonly authority = new MemoryAuthority();
   readonly readiness: { instance: string; ready: boolean }[] = [];
-  readonly counts: { node: string; counts: readonly DecisionCount[] }[] = [];
+  /** What was believed of the nodes' reports. */
+  readonly counts: NodeCounts[] = [];
   releaseVerdict: 'released' | 'keep' = 'keep';
 
   /** A proxy with a credential that is good for `node`. */
@@ -311,7 +312,7 @@ export async function startReplica(
     },
     release: { decide: () => cluster.releaseVerdict },
     readiness: { report: (instance, ready) => void cluster.readiness.push({ instance, ready }) },
-    counters: { record: (node, counts) => void cluster.counts.push({ node, counts }) },
+    counters: { record: (counts) => void cluster.counts.push(counts) },
     ...options,
   });
   const clockOfCertificates = { now: () => Date.now() };

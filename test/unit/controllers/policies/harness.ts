@@ -5,6 +5,7 @@ import type { ContentHash, Hash } from '../../../../operator/core/brand.ts';
 import type { StoredObject } from '../../../../operator/core/cluster/kinds.ts';
 import { compilePolicy } from '../../../../operator/core/policy/compile.ts';
 import { LastGoodPolicies } from '../../../../operator/core/snapshot/policies.ts';
+import { PolicyCounters } from '../../../../operator/controllers/decisions/policy-counters.ts';
 import { policyController } from '../../../../operator/controllers/policies/controller.ts';
 import type { NetworkPolicyKinds } from '../../../../operator/controllers/policies/ports.ts';
 import { ControllerRuntime } from '../../../../operator/controllers/runtime.ts';
@@ -26,6 +27,8 @@ export function startPolicies(...objects: readonly StoredObject[]) {
   lastGood.follow(store);
   const cluster: { kinds: NetworkPolicyKinds } = { kinds: { denyKinds: [], cilium: false } };
   const failures: unknown[] = [];
+  /** What a replica has in memory; `runtime` starts one that has nothing. */
+  const memory: { counters: PolicyCounters } = { counters: new PolicyCounters(store) };
   const options = {
     cluster: store,
     writer: api,
@@ -37,13 +40,18 @@ export function startPolicies(...objects: readonly StoredObject[]) {
     hash: sha256,
     ownNamespace,
   };
-  const runtime = () =>
-    new ControllerRuntime(
+  const runtime = () => {
+    const counters = new PolicyCounters(store);
+    memory.counters = counters;
+    return new ControllerRuntime(
       store,
-      (['MetadataPolicy', 'ClusterMetadataPolicy'] as const).map((kind) => policyController({ ...options, kind })),
+      (['MetadataPolicy', 'ClusterMetadataPolicy'] as const).map((kind) =>
+        policyController({ ...options, counters, kind }),
+      ),
       { timers, random: () => 0.5, onFailure: (_controller, _key, error) => failures.push(error) },
     );
-  return { store, api, timers, events, programming, cluster, failures, runtime };
+  };
+  return { store, api, timers, events, programming, memory, cluster, failures, runtime };
 }
 
 export type Policies = ReturnType<typeof startPolicies>;

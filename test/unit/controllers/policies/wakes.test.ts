@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { PolicyCounters } from '../../../../operator/controllers/decisions/policy-counters.ts';
 import { listen } from '../../../../operator/controllers/policies/wakes.ts';
 import { clusterMetadataPolicy, metadataPolicy, namespace, node, pod, storeOf } from '../../../builders/objects.ts';
 import { FakeProgramming } from '../../../fakes/controllers.ts';
 import { FakeTimers } from '../../../fakes/timers.ts';
+import { concealed } from '../decisions/counts.ts';
 import { conditionOf, networkPoliciesOf, run, startPolicies } from './harness.ts';
 
 function listening(kind: 'MetadataPolicy' | 'ClusterMetadataPolicy') {
@@ -11,8 +13,9 @@ function listening(kind: 'MetadataPolicy' | 'ClusterMetadataPolicy') {
   const timers = new FakeTimers();
   const programming = new FakeProgramming();
   const woken: string[] = [];
-  const stop = listen({ kind, cluster, programming, timers }, (key) => woken.push(key));
-  return { cluster, timers, programming, woken, stop };
+  const counters = new PolicyCounters(cluster);
+  const stop = listen({ kind, cluster, programming, counters, timers }, (key) => woken.push(key));
+  return { cluster, timers, programming, counters, woken, stop };
 }
 
 describe('what wakes a policy', () => {
@@ -44,6 +47,16 @@ describe('what wakes a policy', () => {
     assert.deepEqual(woken, ['web/tight', 'shop/tight', 'web/tight']);
   });
 
+  it('is any number of decisions counted for it, once in 10 s', async () => {
+    const { timers, counters, woken } = listening('MetadataPolicy');
+    for (let at = 0; at < 1000; at += 1) counters.record(concealed(metadataPolicy()));
+    counters.record(concealed(clusterMetadataPolicy()));
+    await timers.advance(9_999);
+    assert.deepEqual(woken, []);
+    await timers.advance(1);
+    assert.deepEqual(woken, ['web/tight']);
+  });
+
   it('is an acknowledgement, at once', () => {
     const { programming, woken } = listening('MetadataPolicy');
     programming.set(metadataPolicy().metadata.uid ?? '', { desired: 1, programmed: 1 });
@@ -52,9 +65,10 @@ describe('what wakes a policy', () => {
   });
 
   it('is nothing after the end', async () => {
-    const { cluster, timers, programming, woken, stop } = listening('MetadataPolicy');
+    const { cluster, timers, programming, counters, woken, stop } = listening('MetadataPolicy');
     cluster.upsert(pod());
     stop();
+    counters.record(concealed(metadataPolicy()));
     cluster.upsert(pod({ name: 'late' }));
     programming.set(metadataPolicy().metadata.uid ?? '', { desired: 1 });
     await timers.advance(60_000);
