@@ -9,6 +9,9 @@ const programs = {
   nsenter: 'util-linux',
   setpriv: 'util-linux',
   sysctl: 'procps',
+  pip3: 'python3-pip',
+  javac: 'default-jdk-headless',
+  mvn: 'maven',
 } as const;
 
 function isPresent(program: string): boolean {
