@@ -2,7 +2,7 @@
 import type { Profile } from '../api/v1/index.ts';
 import { profiles } from '../core/policy/profiles.ts';
 import { readQuestion } from './question.ts';
-import type { Mistake } from './question.ts';
+import type { Asked, Mistake } from './question.ts';
 import type { ExplainedCluster } from './ports.ts';
 import { table } from './table.ts';
 import { verdictOn } from './verdict.ts';
@@ -10,23 +10,29 @@ import type { Verdict } from './verdict.ts';
 
 export type Explanation = { readonly kind: 'explained'; readonly verdict: Verdict } | Mistake;
 
-export function explain(cluster: ExplainedCluster, pod: string, path: string): Explanation {
-  const read = readQuestion(cluster, pod, path);
+export function explain(cluster: ExplainedCluster, asked: Asked, namespace: string | undefined): Explanation {
+  const read = readQuestion(cluster, asked, namespace);
   return read.kind === 'mistake' ? read : { kind: 'explained', verdict: verdictOn(read.question) };
 }
 
 export function verdictLines(verdict: Verdict): readonly string[] {
-  const { reason, trace, audit } = verdict;
+  const { reason, trace, audit, notes } = verdict;
   const decision = reason === undefined ? verdict.decision : `${verdict.decision} (${reason})`;
   const facts: readonly (readonly [string, readonly string[]])[] = [
     ['Pod', [verdict.pod]],
     ['ServiceAccount', [verdict.serviceAccount]],
     ['Identity', [verdict.identity]],
-    ['Node', [`${verdict.node} (MetadataProxy ${verdict.metadataProxy})`]],
+    [
+      'Node',
+      [
+        `${verdict.node} (${verdict.metadataProxy === '' ? 'no MetadataProxy' : `MetadataProxy ${verdict.metadataProxy}`})`,
+      ],
+    ],
     ['Path', [verdict.version === 'v1' ? verdict.path : `${verdict.path} (asked of a legacy API)`]],
     ['Decision', [`${decision}: ${verdict.meaning}`]],
     ['Trace', trace],
     ...audit.map((found) => ['Would conceal', [found.policy, ...found.trace]] as const),
+    ['Note', notes],
   ];
   return table(facts.flatMap(([name, lines]) => lines.map((line, index) => [index === 0 ? name : '', line])));
 }

@@ -4,12 +4,42 @@ import type { PolicySubject } from '../core/policy/decision.ts';
 import type { Problem, SourcePosition } from '../local/ports.ts';
 import type { TestCaseSpec } from './test-schema.ts';
 
+/** Who answers the metadata requests of a pod. */
+export type Coverage =
+  | {
+      readonly kind: 'served';
+      /** What the pod's proxy decides from. */
+      readonly subject: PolicySubject;
+      /** What else is worth knowing, a sentence each. */
+      readonly notes: readonly string[];
+    }
+  /** Nobody of ours: whatever the node has at the address answers. */
+  | { readonly kind: 'not-intercepted'; readonly why: string; readonly proxyName: string }
+  /** It makes no requests that a proxy would take for its own. */
+  | { readonly kind: 'nobody'; readonly why: string; readonly fix: string };
+
 /** A cluster whose decisions are asked for. */
 export interface ExplainedCluster {
   /** Pods of users, sorted by namespace and name. */
   pods(): readonly Pod[];
-  /** What the pod's proxy decides from; undefined where no MetadataProxy owns the pod's node. */
-  subjectOf(pod: Pod): PolicySubject | undefined;
+  /** Names of the workloads that made the pod. */
+  workloadsOf(pod: Pod): readonly string[];
+  coverageOf(pod: Pod): Coverage;
+}
+
+export interface PodName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** What a person may not read, as RBAC names it. */
+export interface MissingRight {
+  readonly verb: 'get' | 'list';
+  /** '' for the core group. */
+  readonly group: string;
+  readonly resource: string;
+  /** '' for the whole cluster. */
+  readonly namespace: string;
 }
 
 /** One case of a test file, with where its parts stand. */

@@ -1,13 +1,14 @@
 /** What a person asks about: a pod and a path, read by the parser that reads a pod's requests. */
 import { objectKey } from '../core/cluster/kinds.ts';
 import type { Pod } from '../core/cluster/objects.ts';
-import type { ApiVersion, CanonicalPath, PolicySubject } from '../core/policy/decision.ts';
+import type { ApiVersion, CanonicalPath } from '../core/policy/decision.ts';
 import { parseRequest } from '../core/request/parse.ts';
 import { quote } from '../local/problem.ts';
-import type { ExplainedCluster } from './ports.ts';
+import type { Coverage, ExplainedCluster, PodName } from './ports.ts';
 
 export interface Question {
-  readonly subject: PolicySubject;
+  readonly pod: Pod;
+  readonly coverage: Exclude<Coverage, { readonly kind: 'nobody' }>;
   readonly path: CanonicalPath;
   readonly version: ApiVersion;
 }
@@ -22,44 +23,59 @@ export interface Mistake {
 
 export type ReadQuestion = { readonly kind: 'question'; readonly question: Question } | Mistake;
 
-/**
- * @param podText `NAMESPACE/NAME`, or `NAME` where one pod only has it; of a workload its first pod is meant
- * @param pathText below `/computeMetadata/v1/`, or with a leading slash as a pod would send it
- */
-export function readQuestion(cluster: ExplainedCluster, podText: string, pathText: string): ReadQuestion {
-  const pod = findPod(cluster.pods(), podText);
-  if ('about' in pod) return pod;
-  const subject = cluster.subjectOf(pod);
-  if (subject === undefined) return withoutProxy(pod);
-  const place = readPath(pathText);
-  return 'about' in place ? place : { kind: 'question', question: { subject, ...place } };
+/** A pod and a path as a person or a test file writes them. */
+export interface Asked {
+  /** `NAMESPACE/NAME`, or `NAME`; of a workload its first pod is meant. */
+  readonly pod: string;
+  /** Below `/computeMetadata/v1/`, or with a leading slash as a pod would send it. */
+  readonly path: string;
 }
 
-function findPod(pods: readonly Pod[], text: string): Pod | Mistake {
-  const named = pods.filter((pod) => [pod.name, keyOfPod(pod)].includes(text));
-  const found = named.length > 0 ? named : pods.filter((pod) => firstOfWorkload(pod).includes(text));
+/** @param namespace where a pod without namespace is looked for; undefined: in all, if one pod only has the name */
+export function readQuestion(cluster: ExplainedCluster, asked: Asked, namespace: string | undefined): ReadQuestion {
+  const pod = findPod(cluster, asked.pod, namespace);
+  if ('about' in pod) return pod;
+  const coverage = cluster.coverageOf(pod);
+  if (coverage.kind === 'nobody') return mistake('pod', coverage.why, coverage.fix);
+  const place = readPath(asked.path);
+  return 'about' in place ? place : { kind: 'question', question: { pod, coverage, ...place } };
+}
+
+/** `namespace` is undefined if neither the text nor `fallback` has one. */
+export function podNameOf(text: string, fallback: string | undefined): Partial<PodName> & Pick<PodName, 'name'> {
+  const slash = text.indexOf('/');
+  if (slash >= 0) return { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
+  return { name: text, ...(fallback !== undefined && { namespace: fallback }) };
+}
+
+function findPod(cluster: ExplainedCluster, text: string, fallback: string | undefined): Pod | Mistake {
+  const { namespace, name } = podNameOf(text, fallback);
+  const pods = cluster.pods().filter((pod) => namespace === undefined || pod.namespace === namespace);
+  const named = pods.filter((pod) => pod.name === name);
+  const found = named.length > 0 ? named : firstPods(pods.filter((pod) => cluster.workloadsOf(pod).includes(name)));
   const [first, ...more] = found;
-  if (first === undefined) return mistake('pod', `there is no pod ${quote(text)}`, nameOneOf(pods));
+  if (first === undefined) {
+    const shown = pods.length > 0 ? pods : cluster.pods();
+    const place = text.includes('/') || namespace === undefined ? '' : ` in namespace ${quote(namespace)}`;
+    return mistake('pod', `there is no pod ${quote(text)}${place}`, nameOneOf(shown));
+  }
   return more.length === 0 ? first : mistake('pod', `more than one pod is called ${quote(text)}`, nameOneOf(found));
 }
 
-/** Manifests have a Deployment where a person would name it; its first pod has its name and a zero. */
-function firstOfWorkload({ namespace, name }: Pod): readonly string[] {
-  const workload = /^(.+)-0$/.exec(name)?.[1];
-  return workload === undefined ? [] : [workload, objectKey(namespace, workload)];
+/** Of the workload's pods in each namespace the first one that runs, if any does. */
+function firstPods(pods: readonly Pod[]): readonly Pod[] {
+  const firsts = new Map<string, Pod>();
+  const running = pods.filter(({ phase, nodeName }) => phase === 'Running' && nodeName !== '');
+  for (const pod of [...running, ...pods]) if (!firsts.has(pod.namespace)) firsts.set(pod.namespace, pod);
+  return [...firsts.values()];
 }
 
 const namesShown = 5;
 
 function nameOneOf(pods: readonly Pod[]): string {
-  if (pods.length === 0) return 'add a Pod, or a workload such as a Deployment';
-  const names = pods.slice(0, namesShown).map((pod) => quote(keyOfPod(pod)));
+  if (pods.length === 0) return 'name a Pod that exists, or a workload such as a Deployment';
+  const names = pods.slice(0, namesShown).map(({ namespace, name }) => quote(objectKey(namespace, name)));
   return `use for example ${names.join(', ')}`;
-}
-
-function withoutProxy(pod: Pod): Mistake {
-  const what = `no proxy serves pod ${quote(keyOfPod(pod))}`;
-  return mistake('pod', what, 'add a MetadataProxy that selects its node, and see that the pod is not finished');
 }
 
 type Place = Pick<Question, 'path' | 'version'>;
@@ -81,8 +97,4 @@ function readPath(text: string): Place | Mistake {
 
 function mistake(about: Mistake['about'], what: string, fix: string): Mistake {
   return { kind: 'mistake', about, what, fix };
-}
-
-function keyOfPod({ namespace, name }: Pod): string {
-  return objectKey(namespace, name);
 }

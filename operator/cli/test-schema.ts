@@ -22,8 +22,9 @@ const caseSchema = {
     },
     decision: {
       type: 'string',
-      enum: ['Reveal', 'Conceal', 'NoServiceAccount'],
-      description: 'NoServiceAccount: 404, because the pod has no identity. Example: `Conceal`.',
+      enum: ['Reveal', 'Conceal', 'NoServiceAccount', 'NotIntercepted'],
+      description:
+        'NoServiceAccount: 404, because the pod has no identity. NotIntercepted: no proxy answers. Example: `Conceal`.',
     },
     reason: {
       type: 'string',

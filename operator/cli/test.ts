@@ -18,11 +18,15 @@ export type TestReport =
   /** A case that cannot be asked makes all of them void: a misspelt pod must not count as concealed. */
   | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
 
-export function runCases(cluster: ExplainedCluster, cases: readonly TestCase[]): TestReport {
+export function runCases(
+  cluster: ExplainedCluster,
+  cases: readonly TestCase[],
+  namespace: string | undefined,
+): TestReport {
   const results: CaseResult[] = [];
   const problems: Problem[] = [];
   for (const each of cases) {
-    const read = readQuestion(cluster, each.pod, each.path);
+    const read = readQuestion(cluster, each, namespace);
     if (read.kind === 'mistake') problems.push({ at: each.at[read.about], what: read.what, fix: read.fix });
     else results.push(resultOf(each, verdictOn(read.question)));
   }

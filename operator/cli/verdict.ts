@@ -1,7 +1,9 @@
 /** A decision as a person reads it: what the pod gets, from the function that decides in production. */
+import { objectKey } from '../core/cluster/kinds.ts';
 import type { AuditFinding, Decision, PolicySubject, ServiceAccountSource } from '../core/policy/decision.ts';
 import { evaluatorOf } from '../core/policy/evaluate.ts';
 import { referenceText, traceText } from '../core/policy/trace-text.ts';
+import type { Coverage } from './ports.ts';
 import type { Question } from './question.ts';
 import type { TestCaseSpec } from './test-schema.ts';
 
@@ -14,6 +16,7 @@ export interface Verdict {
   readonly pod: string;
   readonly serviceAccount: string;
   readonly node: string;
+  /** '' if none selects the node. */
   readonly metadataProxy: string;
   readonly path: string;
   readonly version: Question['version'];
@@ -27,23 +30,51 @@ export interface Verdict {
   readonly trace: readonly string[];
   /** What Audit policies, or an Audit MetadataProxy, recorded. */
   readonly audit: readonly Audited[];
+  /** What else is worth knowing, a sentence each. */
+  readonly notes: readonly string[];
 }
 
-export function verdictOn({ subject, path, version }: Question): Verdict {
-  const { account, evaluate } = evaluatorOf(subject);
-  const decision = evaluate(path, version);
-  const { workload, settings } = subject;
-  return {
-    pod: `${workload.namespace}/${workload.name}`,
-    serviceAccount: workload.serviceAccount.name,
-    node: settings.nodeName,
-    metadataProxy: settings.proxyName,
+export function verdictOn({ pod, coverage, path, version }: Question): Verdict {
+  const asked = {
+    pod: objectKey(pod.namespace, pod.name),
+    serviceAccount: pod.serviceAccountName,
+    node: pod.nodeName,
     path: path.join('/'),
     version,
+  };
+  return coverage.kind === 'served'
+    ? { ...asked, ...servedVerdict(coverage, path, version) }
+    : { ...asked, ...unservedVerdict(coverage) };
+}
+
+type Answer = Omit<Verdict, 'pod' | 'serviceAccount' | 'node' | 'path' | 'version'>;
+
+function servedVerdict(
+  { subject, notes }: Extract<Coverage, { readonly kind: 'served' }>,
+  path: Question['path'],
+  version: Question['version'],
+): Answer {
+  const { account, evaluate } = evaluatorOf(subject);
+  const decision = evaluate(path, version);
+  return {
+    metadataProxy: subject.settings.proxyName,
     ...outcomeOf(decision, account),
     identity: identityText(account, subject),
     trace: stepsOf(decision.trace),
     audit: decision.audit.map(auditOf),
+    notes,
+  };
+}
+
+function unservedVerdict({ why, proxyName }: Extract<Coverage, { readonly kind: 'not-intercepted' }>): Answer {
+  return {
+    metadataProxy: proxyName,
+    decision: 'NotIntercepted',
+    meaning: `${why}: requests are not intercepted`,
+    identity: "what the node's own metadata server gives",
+    trace: [],
+    audit: [],
+    notes: [],
   };
 }
 

@@ -1,5 +1,6 @@
-/** What nodes would decide from, built out of files as the controller builds it, without starting anything. */
+/** What nodes would decide from, built as the controller builds it, without starting anything: out of files, or live. */
 import { fileSamples } from '../adapters/files/load.ts';
+import { coverageOf } from '../cli/coverage.ts';
 import type { ExplainedCluster } from '../cli/ports.ts';
 import { objectKey } from '../core/cluster/kinds.ts';
 import type { Pod } from '../core/cluster/objects.ts';
@@ -8,6 +9,8 @@ import { defaultNamespace } from '../core/names.ts';
 import { compilePolicy } from '../core/policy/compile.ts';
 import { buildNodeSnapshot } from '../core/snapshot/build.ts';
 import { LastGoodPolicies } from '../core/snapshot/policies.ts';
+import type { AnyPolicy } from '../core/snapshot/policies.ts';
+import { formatProblem } from '../local/problem.ts';
 import type { LoadedSamples, Problem } from '../local/ports.ts';
 import { indexSnapshot } from '../proxy/workloads.ts';
 import type { NodeIndex } from '../proxy/workloads.ts';
@@ -15,36 +18,66 @@ import { newLocalCluster } from './local-cluster.ts';
 import { sha256 } from './system.ts';
 
 export type ClusterOutcome =
-  | { readonly kind: 'loaded'; readonly cluster: ExplainedCluster }
-  | { readonly kind: 'rejected'; readonly problems: readonly Problem[] };
+  | {
+      readonly kind: 'loaded';
+      readonly cluster: ExplainedCluster;
+      /** Where a pod without namespace is looked for; undefined: everywhere. */
+      readonly namespace: string | undefined;
+    }
+  /** Lines for standard error. */
+  | { readonly kind: 'rejected'; readonly lines: readonly string[] };
 
-/** Reads a folder of manifests. Whatever is wrong with it is a problem and not an exception. */
-export async function clusterFromFiles(path: string): Promise<ClusterOutcome> {
+export interface ExplainedOptions {
+  /** As the controller's test flag: endpoints of providers may be http. */
+  readonly allowInsecureEndpoints: boolean;
+  /** Of the pods; undefined where nobody said. */
+  readonly namespace: string | undefined;
+}
+
+/** Reads a file or folder of manifests. Whatever is wrong with it is a problem and not an exception. */
+export async function clusterFromFiles(path: string, options: ExplainedOptions): Promise<ClusterOutcome> {
   const outcome = await fileSamples.load(path);
-  if (outcome.kind === 'rejected') return outcome;
-  const problems = rejectedPolicies(outcome.samples);
-  if (problems.length > 0) return { kind: 'rejected', problems };
+  const problems = outcome.kind === 'rejected' ? outcome.problems : rejectedPolicies(outcome.samples);
+  if (outcome.kind === 'rejected' || problems.length > 0) {
+    return { kind: 'rejected', lines: problems.map(formatProblem) };
+  }
   const local = newLocalCluster();
   local.load(outcome.samples);
-  return { kind: 'loaded', cluster: explainedCluster(local.store) };
+  const cluster = explainedCluster(local.store, options, workloadsOfLocalPod);
+  return { kind: 'loaded', cluster, namespace: options.namespace };
+}
+
+/** The first pod of a workload in files has its name and a zero. */
+function workloadsOfLocalPod({ name }: Pod): readonly string[] {
+  return name.endsWith('-0') ? [name.slice(0, -2)] : [];
 }
 
 /** In a cluster the last good version would stay in force; a file has none. */
 function rejectedPolicies({ resources }: LoadedSamples): readonly Problem[] {
   return resources.flatMap(({ object, at }) => {
     if (object.kind !== 'MetadataPolicy' && object.kind !== 'ClusterMetadataPolicy') return [];
-    const outcome = compilePolicy(object);
-    if (outcome.kind === 'compiled') return [];
-    return outcome.errors.map(({ field, position, message }) => {
-      return { at, what: `${field} does not compile at character ${position + 1}: ${message}`, fix: 'correct it' };
-    });
+    return compileErrors(object).map((what) => ({ at, what, fix: 'correct it' }));
   });
 }
 
-function explainedCluster(store: ClusterView): ExplainedCluster {
+/** Why a policy does not compile; empty if it does. */
+export function compileErrors(policy: AnyPolicy): readonly string[] {
+  const outcome = compilePolicy(policy);
+  if (outcome.kind === 'compiled') return [];
+  return outcome.errors.map(
+    ({ field, position, message }) => `${field} does not compile at character ${position + 1}: ${message}`,
+  );
+}
+
+/** @param store has at least all that concerns the pods in it */
+export function explainedCluster(
+  store: ClusterView,
+  { allowInsecureEndpoints }: ExplainedOptions,
+  workloadsOf: ExplainedCluster['workloadsOf'],
+): ExplainedCluster {
   const policies = new LastGoodPolicies(compilePolicy);
   const options = {
-    rules: { ownNamespace: defaultNamespace, allowInsecureEndpoints: false },
+    rules: { ownNamespace: defaultNamespace, allowInsecureEndpoints },
     effective: policies.effective.bind(policies),
     hash: sha256,
   };
@@ -58,7 +91,8 @@ function explainedCluster(store: ClusterView): ExplainedCluster {
   };
   return {
     pods: () => store.pods().filter(isOfUsers).sort(byKey),
-    subjectOf: ({ nodeName, uid }) => indexOf(nodeName)?.byUid(uid),
+    workloadsOf,
+    coverageOf: (pod) => coverageOf(pod, store, indexOf(pod.nodeName)?.byUid(pod.uid)),
   };
 }
 

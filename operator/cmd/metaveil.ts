@@ -2,12 +2,12 @@
 import { Command, Option } from 'commander';
 import type { Profile } from '../api/v1/index.ts';
 import { nodeApiPort } from '../core/names.ts';
-import type { FileOptions } from './explain.ts';
+import type { AskOptions } from './explain.ts';
 import { endingSignal } from './system.ts';
 
 const profileNames: readonly Profile[] = ['Privileged', 'Baseline', 'Restricted'];
 
-interface ExplainOptions extends FileOptions {
+interface ExplainOptions extends AskOptions {
   readonly profile?: Profile;
 }
 
@@ -34,17 +34,29 @@ program
     process.exitCode = await run(options, endingSignal());
   });
 
-const samplesOption = new Option('--samples <dir>', 'folder with manifests').default('samples');
-const outputOption = new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text');
+/** Which cluster a decision is asked of: by default the one that kubectl would ask. */
+const askOptions: readonly Option[] = [
+  new Option('-f, --samples <path>', 'answer from manifests, a file or a folder, instead of a cluster').conflicts([
+    'kubeconfig',
+    'context',
+  ]),
+  new Option('--kubeconfig <file>', 'kubeconfig of the cluster to read (default: as kubectl)'),
+  new Option('--context <name>', 'context of the kubeconfig (default: its current one)'),
+  new Option('-n, --namespace <name>', 'namespace of pods that are named without one'),
+  new Option('--allow-insecure-endpoints', 'test flag: as that of the controller').default(false).hideHelp(),
+  new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text'),
+];
 
-program
-  .command('explain')
-  .description('Explain what a pod gets at a metadata path, or print a profile; answers from files')
-  .argument('[pod]', 'NAMESPACE/NAME of a pod or workload in the manifests')
+function withAskOptions(command: Command): Command {
+  for (const option of askOptions) command.addOption(option);
+  return command;
+}
+
+withAskOptions(program.command('explain'))
+  .description('Explain what a pod gets at a metadata path, or print a profile')
+  .argument('[pod]', 'NAMESPACE/NAME, or NAME, of a pod or workload')
   .argument('[path]', 'for example instance/attributes/kube-env')
   .addOption(new Option('--profile <name>', 'print the table of a profile').choices(profileNames))
-  .addOption(samplesOption)
-  .addOption(outputOption)
   .action(async (pod: string | undefined, path: string | undefined, options: ExplainOptions, command: Command) => {
     const { explainPath, explainProfile } = await import('./explain.ts');
     if (options.profile !== undefined && pod === undefined) {
@@ -56,13 +68,10 @@ program
     }
   });
 
-program
-  .command('test')
-  .description('Run the cases of a file, or of a folder of files, against the decisions of the manifests')
+withAskOptions(program.command('test'))
+  .description('Run the cases of a file, or of a folder of files, against the decisions of a cluster or of manifests')
   .argument('<file>', 'cases: pod, path, expected decision')
-  .addOption(samplesOption)
-  .addOption(outputOption)
-  .action(async (file: string, options: FileOptions) => {
+  .action(async (file: string, options: AskOptions) => {
     const { testFile } = await import('./explain.ts');
     process.exitCode = await testFile(file, options);
   });

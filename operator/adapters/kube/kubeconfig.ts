@@ -1,9 +1,14 @@
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
 import { MetaveilError } from '../../core/errors.ts';
 
 /** Where the access to a cluster comes from. */
 export type KubeSource =
-  { readonly kind: 'file'; readonly path: string; readonly context?: string } | { readonly kind: 'in-cluster' };
+  | { readonly kind: 'file'; readonly path: string; readonly context?: string }
+  /** Where kubectl looks: KUBECONFIG, which may name several files, else ~/.kube/config, else the pod we run in. */
+  | { readonly kind: 'default'; readonly context?: string }
+  | { readonly kind: 'in-cluster' };
 
 /**
  * Reads a kubeconfig file, or the ServiceAccount that Kubernetes mounts into a pod. Never the library's default
@@ -13,10 +18,24 @@ export type KubeSource =
  */
 export function loadKubeConfig(source: KubeSource, env: NodeJS.ProcessEnv): KubeConfig {
   const config = new KubeConfig();
-  if (source.kind === 'in-cluster') loadInCluster(config, env);
-  else loadFile(config, source.path, source.context);
+  switch (source.kind) {
+    case 'in-cluster':
+      loadInCluster(config, env);
+      break;
+    case 'default':
+      loadDefault(config, source.context, env);
+      break;
+    case 'file':
+      loadFile(config, source.path);
+      useContext(config, source.context, source.path);
+  }
   refuseUnusable(config);
   return config;
+}
+
+/** The namespace that is meant where none is named. */
+export function contextNamespace(config: KubeConfig): string {
+  return config.getContextObject(config.getCurrentContext())?.namespace?.trim() || 'default';
 }
 
 function loadInCluster(config: KubeConfig, env: NodeJS.ProcessEnv): void {
@@ -26,12 +45,53 @@ function loadInCluster(config: KubeConfig, env: NodeJS.ProcessEnv): void {
   config.loadFromCluster();
 }
 
-function loadFile(config: KubeConfig, path: string, context: string | undefined): void {
+function loadDefault(config: KubeConfig, context: string | undefined, env: NodeJS.ProcessEnv): void {
+  const paths = defaultPaths(env);
+  const present = paths.filter((path) => existsSync(path));
+  if (present.length > 0) {
+    loadMerged(config, present);
+    useContext(config, context, present.join(delimiter));
+  } else if (env['KUBERNETES_SERVICE_HOST'] && context === undefined) {
+    loadInCluster(config, env);
+  } else {
+    throw unusable(`there is no kubeconfig at ${paths.join(delimiter) || '~/.kube/config'}; give --kubeconfig FILE`);
+  }
+}
+
+function defaultPaths(env: NodeJS.ProcessEnv): readonly string[] {
+  const named = (env['KUBECONFIG'] ?? '').split(delimiter).filter((path) => path !== '');
+  if (named.length > 0) return named;
+  return env['HOME'] ? [join(env['HOME'], '.kube', 'config')] : [];
+}
+
+/** As kubectl merges: of what two files have under one name, the first file's counts. */
+function loadMerged(config: KubeConfig, paths: readonly string[]): void {
+  const parts = paths.map((path) => {
+    const part = new KubeConfig();
+    loadFile(part, path);
+    return part;
+  });
+  config.loadFromOptions({
+    clusters: firstByName(parts.flatMap(({ clusters }) => clusters)),
+    users: firstByName(parts.flatMap(({ users }) => users)),
+    contexts: firstByName(parts.flatMap(({ contexts }) => contexts)),
+    currentContext: parts.find(({ currentContext }) => currentContext)?.currentContext ?? '',
+  });
+}
+
+function firstByName<T extends { readonly name: string }>(items: readonly T[]): readonly T[] {
+  return items.filter((item, index) => items.findIndex(({ name }) => name === item.name) === index);
+}
+
+function loadFile(config: KubeConfig, path: string): void {
   try {
     config.loadFromFile(path);
   } catch (error) {
     throw unusable(`${path} is not a usable kubeconfig: ${reasonOf(error)}`);
   }
+}
+
+function useContext(config: KubeConfig, context: string | undefined, path: string): void {
   if (context === undefined) return;
   config.setCurrentContext(context);
   if (config.getContextObject(context) === null) throw unusable(`${path} has no context ${JSON.stringify(context)}`);

@@ -1,5 +1,5 @@
 import { MetaveilError } from '../../core/errors.ts';
-import { errorOfFailure } from './failure.ts';
+import type { ApiFailure } from './failure.ts';
 import { isRecord, recordAt, recordsAt, textAt, type RawObject } from './project/raw.ts';
 import type { Transport } from './transport.ts';
 
@@ -13,7 +13,9 @@ export interface ListRequest {
 export type ListOutcome =
   | { readonly kind: 'listed'; readonly resourceVersion: string }
   /** The continue token outlived the server's history; the list has to begin anew. */
-  | { readonly kind: 'expired' };
+  | { readonly kind: 'expired' }
+  /** The API server answered something else than a list. */
+  | { readonly kind: 'failed'; readonly failure: ApiFailure };
 
 const objectsPerPage = 500;
 const maxPageBytes = 32 << 20;
@@ -47,8 +49,7 @@ export async function listPages(
       continue;
     }
     if (reply.kind === 'failed') {
-      if (reply.failure.status === 410) return { kind: 'expired' };
-      throw errorOfFailure(`GET ${list.path}`, reply.failure);
+      return reply.failure.status === 410 ? { kind: 'expired' } : reply;
     }
     const page = readPage(reply.value, list.path);
     onPage(page.objects);

@@ -142,6 +142,7 @@ export class Reflector<T> {
         for (const raw of page) this.#project(raw, (object) => objects.push(object));
       });
       if (outcome.kind === 'expired') return outcome;
+      if (outcome.kind === 'failed') throw errorOfFailure(`GET ${this.#path}`, outcome.failure);
       this.#reflection.sink.replace(objects);
       this.#resourceVersion = outcome.resourceVersion;
     } catch (error) {

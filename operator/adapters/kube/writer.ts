@@ -73,6 +73,7 @@ export class KubeWriter implements ObjectWriter {
       for (const raw of page) owned.push(...ownedObject(raw, type));
     });
     if (outcome.kind === 'listed') return owned;
+    if (outcome.kind === 'failed') throw errorOfFailure(`GET ${request.path}`, outcome.failure);
     throw new MetaveilError('kubernetes-unavailable', `GET ${request.path}: the list changed while it was read`);
   }
 

@@ -1,6 +1,7 @@
 /**
  * A cluster made of files: what kubectl would have applied, plus what Kubernetes itself would have added around it.
- * One node stands for each MetadataProxy; pods run on the first, each with a loopback address of its own.
+ * One node stands for each MetadataProxy, beside the Node objects of the files; pods run where placement.ts says, each
+ * with a loopback address of its own.
  */
 import type { MetadataProxy } from '../../api/v1/index.ts';
 import type { Hash } from '../../core/brand.ts';
@@ -9,7 +10,9 @@ import { keyOf, objectKey, storeKinds } from '../../core/cluster/kinds.ts';
 import type { CustomObject, StoredObject } from '../../core/cluster/kinds.ts';
 import { ClusterStore } from '../../core/cluster/store.ts';
 import { proxyServiceAccount } from '../../core/names.ts';
+import { owningProxy } from '../../core/snapshot/ownership.ts';
 import type { ForeignObject, LoadedSamples, OwnResource } from '../ports.ts';
+import { nodeFor, unselectedNode } from './placement.ts';
 import { podsOf } from './pods.ts';
 
 /** A Kubernetes object as the API server would serve it. */
@@ -39,6 +42,7 @@ export class LocalCluster {
   readonly #parts: LocalClusterParts;
   /** What the operator made, by kind and name: it outlives a change of the files. */
   readonly #made = new Map<string, StoredObject>();
+  #proxyPods: readonly LocalProxyPod[] = [];
 
   constructor(parts: LocalClusterParts) {
     this.#parts = parts;
@@ -81,9 +85,9 @@ export class LocalCluster {
     this.store.remove(object.kind, keyOf(object));
   }
 
-  /** Where proxies run: one for every MetadataProxy. */
+  /** Where proxies run: on the node of every MetadataProxy, and on the Nodes of the files that one owns. */
   proxyPods(): readonly LocalProxyPod[] {
-    return this.store.proxies().map(({ metadata: { name } }) => proxyPodOf(name));
+    return this.#proxyPods;
   }
 
   #withMetadata(object: OwnResource, index: number): CustomObject {
@@ -101,13 +105,30 @@ export class LocalCluster {
   #surroundings(samples: LoadedSamples, own: readonly CustomObject[]): readonly RawManifest[] {
     const manifests = samples.others.map(({ object }) => object);
     const proxies = own.filter((object) => object.kind === 'MetadataProxy');
-    const nodeName = proxies[0] === undefined ? 'local' : nodeNameOf(proxies[0].metadata.name);
-    const pods = podsOf(manifests, { nodeName, hostIP });
-    const named = [...manifests.filter(({ kind }) => kind !== 'Pod'), ...pods, ...this.#implied(manifests, pods)];
-    return [
-      ...named.map((manifest) => this.#withUid(manifest)),
-      ...proxies.flatMap((proxy) => this.#nodeAndProxy(proxy)),
+    const declared = manifests.filter(({ kind }) => kind === 'Node');
+    const names = new Set(declared.map(({ metadata }) => metadata.name));
+    const nodes = { named: names, proxies, nodeOf: ({ metadata }: MetadataProxy) => nodeNameOf(metadata.name) };
+    const pods = podsOf(manifests, { nodeFor: (pod) => nodeFor(pod, nodes), hostIP });
+    const implied = [...this.#implied(manifests, pods), ...impliedNodes(proxies)].filter(
+      ({ kind, metadata }) => kind !== 'Node' || !names.has(metadata.name),
+    );
+    this.#proxyPods = [
+      ...proxies.map(({ metadata: { name } }) => proxyPodOf(name)),
+      ...this.#onDeclared(declared, proxies),
     ];
+    const proxyPods = this.#proxyPods.map((pod) => this.#proxyPod(pod));
+    const named = [...manifests.filter(({ kind }) => kind !== 'Pod'), ...pods, ...implied, ...proxyPods];
+    return named.map((manifest) => this.#withUid(manifest));
+  }
+
+  #onDeclared(nodes: readonly ForeignObject[], proxies: readonly MetadataProxy[]): readonly LocalProxyPod[] {
+    return nodes.flatMap((manifest) => {
+      const node = this.#parts.project(this.#withUid(manifest));
+      const owner = node?.kind === 'Node' ? owningProxy(node, proxies)?.metadata.name : undefined;
+      const { name } = manifest.metadata;
+      if (owner === undefined || name === nodeNameOf(owner)) return [];
+      return [{ proxyName: owner, nodeName: name, podName: `metaveil-proxy-${owner}-${name}` }];
+    });
   }
 
   /** Namespaces and ServiceAccounts that exist in every cluster without anybody applying them. */
@@ -122,18 +143,7 @@ export class LocalCluster {
     ];
   }
 
-  #nodeAndProxy(proxy: MetadataProxy): readonly RawManifest[] {
-    const { nodeName, podName } = proxyPodOf(proxy.metadata.name);
-    const labels = { 'kubernetes.io/os': 'linux', 'kubernetes.io/hostname': nodeName, ...proxy.spec.nodeSelector };
-    const node = {
-      apiVersion: 'v1',
-      kind: 'Node',
-      metadata: { name: nodeName, labels },
-      status: {
-        addresses: [{ type: 'InternalIP', address: hostIP }],
-        conditions: [{ type: 'Ready', status: 'True' }],
-      },
-    };
+  #proxyPod({ proxyName, nodeName, podName }: LocalProxyPod): ForeignObject {
     const controller = {
       apiVersion: 'apps/v1',
       kind: 'DaemonSet',
@@ -141,19 +151,19 @@ export class LocalCluster {
       uid: `owner-${podName}`,
       controller: true,
     };
-    const pod = {
+    const metadata = {
+      name: podName,
+      namespace: this.#parts.namespace,
+      labels: this.#parts.proxyPodLabels(proxyName),
+      ownerReferences: [controller],
+    };
+    return {
       apiVersion: 'v1',
       kind: 'Pod',
-      metadata: {
-        name: podName,
-        namespace: this.#parts.namespace,
-        labels: this.#parts.proxyPodLabels(proxy.metadata.name),
-        ownerReferences: [controller],
-      },
+      metadata,
       spec: { nodeName, hostNetwork: true, serviceAccountName: proxyServiceAccount, containers: [] },
       status: { phase: 'Running', hostIP, podIP: hostIP, podIPs: [{ ip: hostIP }] },
     };
-    return [this.#withUid(node), this.#withUid(pod)];
   }
 
   #withUid(manifest: ForeignObject): RawManifest {
@@ -181,6 +191,26 @@ function identityOf(object: StoredObject): string {
 
 function proxyPodOf(proxyName: string): LocalProxyPod {
   return { proxyName, nodeName: nodeNameOf(proxyName), podName: `metaveil-proxy-${proxyName}` };
+}
+
+function impliedNodes(proxies: readonly MetadataProxy[]): readonly ForeignObject[] {
+  const ofProxies = proxies.map(({ metadata, spec }) => {
+    const name = nodeNameOf(metadata.name);
+    return nodeManifest(name, { 'kubernetes.io/os': 'linux', 'kubernetes.io/hostname': name, ...spec.nodeSelector });
+  });
+  return [nodeManifest(unselectedNode, {}), ...ofProxies];
+}
+
+function nodeManifest(name: string, labels: Readonly<Record<string, string>>): ForeignObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, labels },
+    status: {
+      addresses: [{ type: 'InternalIP', address: hostIP }],
+      conditions: [{ type: 'Ready', status: 'True' }],
+    },
+  };
 }
 
 function nodeNameOf(proxyName: string): string {

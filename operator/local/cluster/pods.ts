@@ -1,8 +1,9 @@
 /** The pods that would run for the manifests of a folder, each with an address of its own. */
 import type { ForeignObject } from '../ports.ts';
+import { mappingAt, type Mapping } from './values.ts';
 
 export interface PodPlacement {
-  readonly nodeName: string;
+  readonly nodeFor: (pod: ForeignObject) => string;
   readonly hostIP: string;
 }
 
@@ -15,8 +16,6 @@ const templates: Readonly<Record<string, readonly string[]>> = {
   ReplicaSet: ['spec', 'template'],
   CronJob: ['spec', 'jobTemplate', 'spec', 'template'],
 };
-
-type Mapping = Readonly<Record<string, unknown>>;
 
 /** One pod for a Pod or for the template of a workload. Addresses start at 127.0.1.1. */
 export function podsOf(manifests: readonly ForeignObject[], placement: PodPlacement): readonly ForeignObject[] {
@@ -39,7 +38,7 @@ function podOf(manifest: ForeignObject): ForeignObject | undefined {
   };
 }
 
-function running(pod: ForeignObject, { nodeName, hostIP }: PodPlacement, podIP: string): ForeignObject {
+function running(pod: ForeignObject, { nodeFor, hostIP }: PodPlacement, podIP: string): ForeignObject {
   const spec = mappingAt(pod, 'spec') ?? {};
   const status = {
     phase: 'Running',
@@ -48,10 +47,5 @@ function running(pod: ForeignObject, { nodeName, hostIP }: PodPlacement, podIP: 
     podIPs: [{ ip: podIP }],
     conditions: [{ type: 'Ready', status: 'True' }],
   };
-  return { ...pod, spec: { serviceAccountName: 'default', ...spec, nodeName }, status };
-}
-
-function mappingAt(mapping: Mapping | undefined, field: string): Mapping | undefined {
-  const value = mapping?.[field];
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Mapping) : undefined;
+  return { ...pod, spec: { serviceAccountName: 'default', ...spec, nodeName: nodeFor(pod) }, status };
 }

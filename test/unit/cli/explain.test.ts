@@ -14,6 +14,8 @@ after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true }))
 async function metaveil(...arguments_: string[]) {
   const child = spawn(process.execPath, ['operator/cmd/metaveil.ts', ...arguments_], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    // Where a person's own kubeconfig is must not matter.
+    env: { PATH: process.env['PATH'], HOME: '/nonexistent' },
   });
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text));
@@ -47,7 +49,7 @@ describe('metaveil explain POD PATH', () => {
   ] as const;
   for (const [pod, path, decision, reason, version] of rows) {
     it(`${pod} ${path}: ${decision}`, async () => {
-      const { code, stdout, stderr } = await metaveil('explain', pod, path, '-o', 'json');
+      const { code, stdout, stderr } = await metaveil('explain', pod, path, '-f', 'samples', '-o', 'json');
       assert.deepEqual([code, stderr], [0, '']);
       const verdict = JSON.parse(stdout) as Record<string, unknown>;
       assert.deepEqual([verdict['decision'], verdict['reason'], verdict['version']], [decision, reason, version]);
@@ -55,7 +57,7 @@ describe('metaveil explain POD PATH', () => {
   }
 
   it('prints whose pod it is, the decision and every step of the trace', async () => {
-    const { code, stdout } = await metaveil('explain', 'reports', 'instance/attributes/kube-env');
+    const { code, stdout } = await metaveil('explain', 'reports', 'instance/attributes/kube-env', '-f', 'samples');
     assert.equal(code, 0);
     const guide = await readFile('docs/explain.md', 'utf8');
     assert.ok(guide.includes(`instance/attributes/kube-env\n${stdout}\`\`\``), stdout);
@@ -69,7 +71,7 @@ describe('metaveil explain POD PATH', () => {
   ] as const;
   for (const [pod, path, sentence] of mistakes) {
     it(`says what is wrong with ${JSON.stringify([pod, path])}`, async () => {
-      const { code, stdout, stderr } = await metaveil('explain', pod, path);
+      const { code, stdout, stderr } = await metaveil('explain', pod, path, '-f', 'samples');
       assert.deepEqual([code, stdout], [1, '']);
       assert.match(stderr, sentence);
       assert.doesNotMatch(stderr, /\n\s+at /);
@@ -82,10 +84,11 @@ describe('metaveil explain POD PATH', () => {
     assert.match(stderr, /^samples\/invalid\/[a-z-]+\.yaml:\d+:\d+: [^;]+; .+\n/);
   });
 
-  it('says so where no MetadataProxy serves the pod', async () => {
-    const pod = 'apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop}\nspec: {}\n';
-    const { code, stderr } = await metaveil('explain', 'web', 'instance/id', '--samples', await file('pod.yaml', pod));
-    assert.deepEqual([code, stderr.split(';')[0]], [1, 'no proxy serves pod "shop/web"']);
+  it('looks for a pod without namespace in the one that is given', async () => {
+    const there = await metaveil('explain', 'reports', 'instance/id', '-f', 'samples', '-n', 'metaveil-samples');
+    assert.deepEqual([there.code, there.stderr], [0, '']);
+    const elsewhere = await metaveil('explain', 'reports', 'instance/id', '-f', 'samples', '-n', 'shop');
+    assert.match(elsewhere.stderr, /^there is no pod "reports" in namespace "shop"; use for example "metaveil-samples/);
   });
 
   it('lets no name in a manifest steer the terminal, or break JSON', async () => {
@@ -99,6 +102,20 @@ describe('metaveil explain POD PATH', () => {
     const { stdout: json } = await metaveil('explain', 'web', 'instance/id', '--samples', manifests, '-o', 'json');
     assert.match(json, /^[\n\x20-\x7e]*$/);
     assert.equal((JSON.parse(json) as { serviceAccount: string }).serviceAccount, '\u001b[31m\u202e');
+  });
+
+  it('never guesses another cluster than the one that is named', async () => {
+    const asked = ['explain', 'reports', 'instance/id'];
+    const missing = await metaveil(...asked, '--kubeconfig', join('nowhere', 'config'));
+    assert.deepEqual([missing.code, missing.stdout], [1, '']);
+    assert.equal(missing.stderr, 'nowhere/config is not a usable kubeconfig: ENOENT\n');
+    const none = await metaveil(...asked);
+    assert.deepEqual([none.code, none.stdout], [1, '']);
+    const hint = 'give --kubeconfig FILE, or --samples DIR to ask about manifests';
+    assert.equal(none.stderr, `there is no kubeconfig at /nonexistent/.kube/config; ${hint}\n`);
+    const both = await metaveil(...asked, '-f', 'samples', '--context', 'prod');
+    assert.deepEqual([both.code, both.stdout], [1, '']);
+    assert.match(both.stderr, /'-f, --samples <path>' cannot be used with option '--context <name>'/);
   });
 
   for (const arguments_ of [[], ['reports'], ['reports', 'instance/id', '--profile', 'Baseline']]) {
@@ -132,7 +149,7 @@ describe('metaveil explain --profile', () => {
 
 describe('metaveil test FILE', () => {
   it('passes the cases of the samples', async () => {
-    const { code, stdout, stderr } = await metaveil('test', 'samples/tests');
+    const { code, stdout, stderr } = await metaveil('test', 'samples/tests', '-f', 'samples');
     assert.deepEqual([code, stderr], [0, '']);
     assert.match(stdout, /^RESULT +POD +PATH +EXPECTED$/m);
     assert.match(stdout, /\n9 passed, 0 failed\n$/);
@@ -142,7 +159,7 @@ describe('metaveil test FILE', () => {
     const path = await testFile(
       `  - {pod: reports, path: instance/id, decision: Reveal}\n  - pod: reports\n    path: instance/attributes/kube-env\n    decision: Conceal\n    reason: Policy\n`,
     );
-    const { code, stdout } = await metaveil('test', path);
+    const { code, stdout } = await metaveil('test', path, '-f', 'samples');
     assert.equal(code, 1);
     assert.ok(stdout.includes(`${path}:5:5: expected Conceal (Policy), but it is Conceal (Profile)\n`), stdout);
     assert.match(stdout, /\n {4}concealed-by-profile Baseline instance\/attributes\/\*\*\n/);
@@ -151,7 +168,7 @@ describe('metaveil test FILE', () => {
 
   it('gives the same as data', async () => {
     const path = await testFile('  - {pod: visitor, path: instance/id, decision: Conceal}\n');
-    const { code, stdout } = await metaveil('test', path, '-o', 'json');
+    const { code, stdout } = await metaveil('test', path, '-f', 'samples', '-o', 'json');
     assert.equal(code, 1);
     const { passed, failed, results } = JSON.parse(stdout) as Record<string, unknown> & { results: unknown[] };
     assert.deepEqual([passed, failed, results.length], [0, 1, 1]);
@@ -198,7 +215,7 @@ spec: {mode: Audit, conceal: [instance/id]}\n`,
   for (const [what, cases, place, sentence] of wrong) {
     it(`refuses a file with ${what}, and runs none of it`, async () => {
       const path = await testFile(cases);
-      const { code, stdout, stderr } = await metaveil('test', path);
+      const { code, stdout, stderr } = await metaveil('test', path, '-f', 'samples');
       assert.deepEqual([code, stdout], [1, '']);
       assert.ok(stderr.startsWith(`${path}:${place}: `), stderr);
       assert.match(stderr, sentence);
@@ -214,7 +231,7 @@ spec: {mode: Audit, conceal: [instance/id]}\n`,
       [await file('empty.yaml', '# nothing\n'), /the file has no case/],
       [await file('list.yaml', '- a\n'), /not a mapping/],
     ] as const) {
-      const { code, stdout, stderr } = await metaveil('test', path);
+      const { code, stdout, stderr } = await metaveil('test', path, '-f', 'samples');
       assert.deepEqual([code, stdout], [1, ''], path);
       assert.match(stderr, sentence);
     }

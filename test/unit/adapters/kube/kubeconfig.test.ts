@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { loadKubeConfig } from '../../../../operator/adapters/kube/kubeconfig.ts';
+import { contextNamespace, loadKubeConfig } from '../../../../operator/adapters/kube/kubeconfig.ts';
 import { MetaveilError } from '../../../../operator/core/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'metaveil-kubeconfig-'));
@@ -93,5 +93,42 @@ describe('A kubeconfig', () => {
       refusal(() => loadKubeConfig({ kind: 'in-cluster' }, {})),
       /give --kubeconfig FILE$/,
     );
+  });
+});
+
+describe('Without a file that is named, kubectl\u2019s places are looked at', () => {
+  const named = (name: string, server: string, extra: object = {}) => {
+    const path = join(folder, name);
+    const text = kubeconfig({ server }, { 'current-context': '', ...extra });
+    writeFileSync(path, text);
+    return path;
+  };
+
+  it('several files are merged, and the first one counts', () => {
+    const first = named('first', 'https://first', { contexts: [] });
+    const second = named('second', 'https://second', { 'current-context': 'x' });
+    const KUBECONFIG = ['', join(folder, 'absent'), first, second].join(':');
+    const config = loadKubeConfig({ kind: 'default' }, { KUBECONFIG, HOME: '/nonexistent' });
+    assert.equal(config.getCurrentContext(), 'x');
+    assert.equal(config.getCurrentCluster()?.server, 'https://first');
+    assert.equal(contextNamespace(config), 'default');
+  });
+
+  it('the context that is asked for says the namespace', () => {
+    const contexts = [{ name: 'z', context: { cluster: 'c', user: 'u', namespace: 'shop' } }];
+    const KUBECONFIG = named('contexts', 'https://x', { contexts });
+    const config = loadKubeConfig({ kind: 'default', context: 'z' }, { KUBECONFIG });
+    assert.equal(contextNamespace(config), 'shop');
+    const other = refusal(() => loadKubeConfig({ kind: 'default', context: 'other' }, { KUBECONFIG }));
+    assert.equal(other, `${KUBECONFIG} has no context "other"`);
+  });
+
+  it('nothing there is said, and never becomes localhost', () => {
+    for (const env of [{}, { HOME: folder }, { KUBECONFIG: join(folder, 'absent') }]) {
+      assert.match(
+        refusal(() => loadKubeConfig({ kind: 'default' }, env)),
+        /^there is no kubeconfig at \S+; give --kubeconfig FILE$/,
+      );
+    }
   });
 });
