@@ -60,7 +60,7 @@ describe('metaveil explain POD PATH', () => {
     const { code, stdout } = await metaveil('explain', 'reports', 'instance/attributes/kube-env', '-f', 'samples');
     assert.equal(code, 0);
     const guide = await readFile('docs/explain.md', 'utf8');
-    assert.ok(guide.includes(`instance/attributes/kube-env\n${stdout}\`\`\``), stdout);
+    assert.ok(guide.includes(`instance/attributes/kube-env -f samples\n${stdout}\`\`\``), stdout);
   });
 
   const mistakes = [
