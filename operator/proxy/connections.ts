@@ -18,18 +18,28 @@ interface Source {
 }
 
 /** One open connection and what its source may still do. */
-export class OpenConnection {
-  readonly connection: Connection;
+export class OpenConnection implements Connection {
+  readonly address: string;
+  pod: Connection['pod'] = undefined;
+  last: Connection['last'] = undefined;
   readonly #source: Source;
   readonly #limits: ConnectionLimits;
-  readonly #ending = new AbortController();
+  /** Made when the first request waits: most connections never have one that does. */
+  #ending: AbortController | undefined;
+  #isEnding = false;
   #waiting = 0;
   #requests = 0;
 
   constructor(address: string, source: Source, limits: ConnectionLimits) {
-    this.connection = { address, pod: undefined, ending: this.#ending.signal };
+    this.address = address;
     this.#source = source;
     this.#limits = limits;
+  }
+
+  get ending(): AbortSignal {
+    this.#ending ??= new AbortController();
+    if (this.#isEnding) this.#ending.abort();
+    return this.#ending.signal;
   }
 
   /** Whether a reply is outstanding: no other reply may be written before it. */
@@ -60,7 +70,8 @@ export class OpenConnection {
 
   /** Lets everything on it that waits answer now. */
   end(): void {
-    this.#ending.abort();
+    this.#isEnding = true;
+    this.#ending?.abort();
   }
 }
 

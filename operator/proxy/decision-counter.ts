@@ -21,6 +21,11 @@ const mostLegacyCounts = wireLimits.legacyCounts;
 /** The default profile of the node's MetadataProxy. */
 const noPolicy = '';
 
+/** One request that arrived. The same bytes may arrive again as the same canonical request: that is another arrival. */
+export interface Arrival {
+  readonly request: CanonicalRequest;
+}
+
 export class DecisionCounter {
   readonly #reports: DecisionReports;
   readonly #timers: Timers;
@@ -28,7 +33,7 @@ export class DecisionCounter {
   readonly #legacy = new Tally<LegacyCount>(keyOfLegacy, mostLegacyCounts);
   readonly #legacyBeyond = new Tally<LegacyCount>(keyOfLegacy, mostLegacyCounts);
   /** A request that waits for a change is decided again and again, and counts once. */
-  readonly #counted = new WeakSet<CanonicalRequest>();
+  readonly #counted = new WeakSet<Arrival>();
   #cancelReport: (() => void) | undefined;
 
   constructor(reports: DecisionReports, timers: Timers) {
@@ -36,10 +41,11 @@ export class DecisionCounter {
     this.#timers = timers;
   }
 
-  decided(decision: Decision, request: CanonicalRequest, subject: PolicySubject): void {
+  decided(decision: Decision, arrival: Arrival, subject: PolicySubject): void {
+    const { request } = arrival;
     const isPlain = decision.kind === 'reveal' && decision.audit.length === 0 && request.version !== 'legacy';
-    if (isPlain || this.#counted.has(request)) return;
-    this.#counted.add(request);
+    if (isPlain || this.#counted.has(arrival)) return;
+    this.#counted.add(arrival);
     this.#cancelReport ??= this.#timers.after(reportEveryMs, () => this.#report());
     this.#countDecision(decision, subject);
     if (request.version === 'legacy') {

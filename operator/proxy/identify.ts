@@ -1,6 +1,7 @@
 import type { PodUid } from '../core/brand.ts';
 import type { PolicySubject } from '../core/policy/decision.ts';
 import type { Timers } from '../core/time.ts';
+import type { LastRequest } from './last-request.ts';
 import type { NodeIndex, Workloads } from './workloads.ts';
 
 /** One TCP connection. Its pod is decided at its first request and never again. */
@@ -11,6 +12,8 @@ export interface Connection {
   pod: PodUid | undefined;
   /** Aborted when the peer has gone or the server wants to end: whatever waits answers now. */
   readonly ending: AbortSignal;
+  /** What is kept of its last request, see `last-request.ts`. */
+  last: LastRequest | undefined;
 }
 
 export type Identification =

@@ -120,11 +120,12 @@ export class Listener {
       });
   }
 
-  #handle(request: IncomingMessage, { connection, isFull }: OpenConnection): Reply | Promise<Reply> {
+  #handle(request: IncomingMessage, connection: OpenConnection): Reply | Promise<Reply> {
     const { method = '', url = '', httpVersion, rawHeaders } = request;
     const { handler, limits } = this.#parts;
     try {
-      if (isFull) return handler.refuse(deny('too-many-requests'), connection, 'too many requests are waiting');
+      if (connection.isFull)
+        return handler.refuse(deny('too-many-requests'), connection, 'too many requests are waiting');
       if (rawHeaders.length / 2 > limits.headerCount) {
         return handler.refuse(deny('headers-too-large'), connection, 'too many headers');
       }
@@ -141,9 +142,10 @@ export class Listener {
 
   #send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
     if (response.destroyed) return;
-    const headers = [...reply.headers, 'Content-Length', String(Buffer.byteLength(reply.body))];
-    if (reply.close || this.#draining) headers.push('Connection', 'close');
-    response.writeHead(reply.status, headers);
+    const { status, headers } = reply;
+    const isLast = reply.close || this.#draining;
+    // node:http only reads the headers, so they need no copy; its types do not say so.
+    response.writeHead(status, isLast ? [...headers, 'Connection', 'close'] : (headers as string[]));
     response.end(request.method === 'HEAD' ? undefined : reply.body);
   }
 
@@ -161,10 +163,10 @@ export class Listener {
     const code = parserDenials[cause];
     // A raw reply would be taken for that of an earlier request whose own is still to come.
     if (open !== undefined && code !== undefined && socket.writable && !open.isBusy) {
-      sendRaw(socket, this.#parts.handler.refuse(deny(code), open.connection, cause));
+      sendRaw(socket, this.#parts.handler.refuse(deny(code), open, cause));
       return;
     }
-    if (cause !== 'ECONNRESET') this.#parts.denials.refusedConnection(open?.connection.address ?? '', cause);
+    if (cause !== 'ECONNRESET') this.#parts.denials.refusedConnection(open?.address ?? '', cause);
     socket.destroy();
   }
 }
@@ -179,6 +181,8 @@ function createLimitedServer(limits: ListenerLimits): Server {
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionsCheckingInterval: connectionsCheckMs,
+    // No request that is served has a body: node:http need not act as if one were read to its end.
+    optimizeEmptyRequests: true,
     noDelay: true,
     keepAlive: true,
   });
@@ -214,6 +218,6 @@ function sendRaw(socket: Duplex, reply: Reply): void {
   for (let index = 0; index < reply.headers.length; index += 2) {
     lines.push(`${reply.headers[index] ?? ''}: ${reply.headers[index + 1] ?? ''}`);
   }
-  lines.push(`Content-Length: ${Buffer.byteLength(reply.body)}`, 'Connection: close');
+  lines.push('Connection: close');
   socket.end(`${lines.join('\r\n')}\r\n\r\n${reply.body}`, () => socket.destroy());
 }

@@ -7,7 +7,7 @@ import type { ContentType } from '../core/tree/answer.ts';
  */
 export type ChangeSignal = (timeoutMs: number, signal: AbortSignal) => Promise<void>;
 
-/** A whole reply. `Content-Length`, `Date` and the connection headers are added when it is sent. */
+/** A whole reply. `Date` and the connection headers are added when it is sent. */
 export interface Reply {
   readonly status: number;
   /** Names and values in turn. */
@@ -30,7 +30,7 @@ const contentHeaders: Readonly<Record<ContentType, readonly string[]>> = {
 
 export function contentReply(contentType: ContentType, body: string, etag?: string): Reply {
   const headers = contentHeaders[contentType];
-  return { status: 200, headers: etag === undefined ? headers : [...headers, 'ETag', etag], body, close: false };
+  return reply(200, etag === undefined ? headers : [...headers, 'ETag', etag], body);
 }
 
 /** The reply's entity tag, if it has one. */
@@ -41,8 +41,7 @@ export function etagOf(reply: Reply): string | undefined {
 
 /** To a directory with its slash. `location` is path and query, `host` the Host header that was accepted. */
 export function redirectReply(host: string, location: string): Reply {
-  const headers = ['Content-Type', 'text/html', 'Location', `http://${host}${location}`, ...flavor];
-  return { status: 301, headers, body: `${location}\n`, close: false };
+  return reply(301, ['Content-Type', 'text/html', 'Location', `http://${host}${location}`, ...flavor], `${location}\n`);
 }
 
 export function denialReply(denial: Denial): Reply {
@@ -50,5 +49,9 @@ export function denialReply(denial: Denial): Reply {
   if (denial.metadataFlavor) headers.push(...flavor);
   if (denial.retryAfterSeconds !== undefined) headers.push('Retry-After', String(denial.retryAfterSeconds));
   if (denial.allow !== undefined) headers.push('Allow', denial.allow);
-  return { status: denial.status, headers, body: denial.body, close: denial.close };
+  return { ...reply(denial.status, headers, denial.body), close: denial.close };
+}
+
+function reply(status: number, headers: readonly string[], body: string): Reply {
+  return { status, headers: [...headers, 'Content-Length', String(Buffer.byteLength(body))], body, close: false };
 }

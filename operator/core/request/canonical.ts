@@ -14,6 +14,17 @@ export interface RawRequest {
   readonly rawHeaders: readonly string[];
 }
 
+/** Whether two requests are the same in everything that parsing looks at, so that both mean the same. */
+export function isSameRequest(one: RawRequest, other: RawRequest): boolean {
+  if (one.target !== other.target || one.method !== other.method || one.httpVersion !== other.httpVersion) return false;
+  const { rawHeaders } = one;
+  if (rawHeaders.length !== other.rawHeaders.length) return false;
+  for (let index = 0; index < rawHeaders.length; index += 1) {
+    if (rawHeaders[index] !== other.rawHeaders[index]) return false;
+  }
+  return true;
+}
+
 /** Under which names the server answers; all else could be a rebound DNS name. */
 export interface AcceptedHosts {
   /** IP addresses, IPv6 without brackets; any port. */

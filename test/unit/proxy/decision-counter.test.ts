@@ -18,7 +18,7 @@ function counting() {
   const ask = (asked: PolicySubject, target: string): void => {
     const request = accepted(get(target));
     const decision = evaluate(asked, request.path, request.version === 'legacy' ? 'legacy' : 'v1');
-    counter.decided(decision, request, asked);
+    counter.decided(decision, { request }, asked);
   };
   /** `decision policy count` of everything reported so far. */
   const counts = async (): Promise<readonly string[]> => {
@@ -137,7 +137,8 @@ describe('a report', () => {
     const { counter, counts } = counting();
     const asked = subject();
     const request = accepted(get(`${v1}instance/attributes/kube-env`));
-    for (let times = 0; times < 3; times += 1) counter.decided(evaluate(asked, request.path), request, asked);
+    const arrival = { request };
+    for (let times = 0; times < 3; times += 1) counter.decided(evaluate(asked, request.path), arrival, asked);
     assert.deepEqual(await counts(), ['concealed - 1']);
   });
 });
