@@ -54,6 +54,6 @@ function v1PathOf01(segments: CanonicalPath): CanonicalPath {
   if (entry === undefined) return ['instance'];
   const name = entry.toLowerCase();
   const path = [...(renamed01.get(name) ?? ['instance', name]), ...rest];
-  const last = path.at(-1);
-  return name === 'service-accounts' && last === 'acquire' ? [...path.slice(0, -1), 'token'] : path;
+  const isAcquire = path.at(-1)?.toLowerCase() === 'acquire';
+  return name === 'service-accounts' && isAcquire ? [...path.slice(0, -1), 'token'] : path;
 }
