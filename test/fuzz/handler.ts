@@ -53,6 +53,8 @@ export class HandlerStage {
   readonly #handler: Pick<RequestHandler, 'handle'>;
   readonly #timers = new FakeTimers();
   readonly #broker: TokenBroker;
+  /** Kept for all its requests, as clients do. One that is ending waits for no change. */
+  readonly #connection: Connection = { address, pod: undefined, ending: AbortSignal.abort(), last: undefined };
 
   constructor(world: World, make: MakeHandler) {
     const reference = referenceFor(world);
@@ -88,9 +90,7 @@ export class HandlerStage {
     tally.cases += 1;
     // A source may cause a log line again, and ask for another token.
     this.#timers.jump(logRefillMs);
-    // A connection that is ending waits for no change.
-    const connection: Connection = { address, pod: undefined, ending: AbortSignal.abort() };
-    const reply = await this.#handler.handle(raw, connection);
+    const reply = await this.#handler.handle(raw, this.#connection);
     const seen = seenReply(reply);
     count(tally, seen);
     if (seen.status === 200) this.#visible.judgeLeaks(seen.body);
