@@ -16,6 +16,7 @@ import type { Grant } from './authority.ts';
 import type { ProxyCaller } from './caller.ts';
 import { exchange, refusalFor } from './exchange.ts';
 import type { ExchangePorts } from './exchange.ts';
+import { held } from './hold.ts';
 import type { WorkloadLookup } from './ports.ts';
 import { RateLimit } from './ratelimit.ts';
 import { TokenCache } from './token-cache.ts';
@@ -147,7 +148,12 @@ export class Minter {
   async #exchange(grant: Grant, previous: TokenEntry | undefined, revoked: AbortSignal): Promise<TokenEntry> {
     const { clock, random, exchangeDeadlineMs = 10_000 } = this.#options;
     try {
-      const work = (signal: AbortSignal) => exchange(this.#options, grant, signal);
+      const once = (signal: AbortSignal) => exchange(this.#options, grant, signal);
+      // Who has a token that is valid need not wait for a better one.
+      const work =
+        this.#servingOf(previous) === 'expired'
+          ? (signal: AbortSignal) => held(clock, () => once(signal), signal)
+          : once;
       const issued = await withDeadline(clock, exchangeDeadlineMs, work, revoked);
       const now = clock.now();
       const token = { issued, freshness: planFreshness('controller', issued, now, random()) };

@@ -17,6 +17,8 @@ const never = new AbortController().signal;
 const access: TokenWish = { kind: 'access', scopes: [] };
 const identity: TokenWish = { kind: 'identity', audience: 'https://reports.example.com', format: 'full' };
 const minute = 60_000;
+/** How long a request with no token to fall back to is held, in ms. */
+const held = 1500;
 
 function world(view: BindingView | undefined = bindingView('api')) {
   const cluster = new Cluster();
@@ -188,24 +190,71 @@ describe('when Google or Kubernetes fail', () => {
     it(`${code}: ${kind}, remembered for a while, with Google's own reason`, async () => {
       const { mint, google, clock } = world();
       google.fail(code, 'Permission iam.x denied');
-      const outcome = await mint();
+      const asked = mint();
+      if (code === 'google-unavailable') await clock.advance(held);
+      const outcome = await asked;
+      const tries = google.accessRequests.length;
       assert.ok(outcome.kind === 'refused');
       assert.equal(outcome.refusal.kind, kind);
       if (outcome.refusal.kind === 'google-refused')
         assert.deepEqual([outcome.refusal.status, outcome.refusal.reason], [status, 'Permission iam.x denied']);
       google.failure = undefined;
       assert.deepEqual((await mint('w2')).kind, 'refused');
-      assert.equal(google.accessRequests.length, 1, 'nobody asks again at once');
+      assert.equal(google.accessRequests.length, tries, 'nobody asks again at once');
       clock.jump(2000);
-      assert.equal(tokenOf(await mint()), 'SECRET-access-2');
+      assert.equal(tokenOf(await mint()), `SECRET-access-${tries + 1}`);
     });
+
+  for (const away of ['google-unavailable', 'kubernetes-unavailable'] as const)
+    it(`${away} for half a second: a client that asks only once gets its token`, async () => {
+      const { mint, google, kubernetes, clock } = world();
+      const failing = away === 'google-unavailable' ? google : kubernetes;
+      failing.fail(away);
+      const asked = mint();
+      await clock.advance(500);
+      failing.failure = undefined;
+      await clock.advance(250);
+      assert.match(tokenOf(await asked), /^SECRET-access/u);
+    });
+
+  it('a request is held for 1.5 s and four tries, no longer', async () => {
+    const { mint, google, clock } = world();
+    google.fail('google-unavailable');
+    const began = clock.now();
+    const asked = mint().then((outcome) => [tokenOf(outcome), clock.now() - began]);
+    await clock.advance(held);
+    assert.deepEqual([await asked, google.accessRequests.length], [['refused: unavailable', held], 4]);
+  });
+
+  it('who has a valid token is not held: the next try is for later', async () => {
+    const { mint, google, clock } = world();
+    await mint();
+    clock.jump(55 * minute);
+    google.fail('google-unavailable');
+    assert.equal(tokenOf(await mint()), 'SECRET-access-1');
+    await clock.advance(held);
+    assert.equal(google.accessRequests.length, 2);
+  });
+
+  it('a binding that is removed ends the holding', async () => {
+    const { mint, google, workloads, clock } = world();
+    google.fail('google-unavailable');
+    const asked = mint();
+    await settle();
+    workloads.rebind('binding-api' as BindingUid, undefined);
+    assert.equal(tokenOf(await asked), 'refused: unbound');
+    await clock.advance(held);
+    assert.equal(google.accessRequests.length, 1);
+  });
 
   it('the pauses double up to a minute', async () => {
     const { mint, google, clock } = world();
     google.fail('google-unavailable');
     const pauses: number[] = [];
     for (let failure = 0; failure < 9; failure += 1) {
-      const outcome = await mint();
+      const asked = mint();
+      await clock.advance(held);
+      const outcome = await asked;
       assert.ok(outcome.kind === 'refused' && outcome.refusal.kind === 'unavailable');
       pauses.push(outcome.refusal.retryAfterMs);
       clock.jump(outcome.refusal.retryAfterMs);
@@ -223,7 +272,9 @@ describe('when Google or Kubernetes fail', () => {
       await settle();
     }
     clock.jump(2 * minute);
-    assert.equal(tokenOf(await mint()), 'refused: unavailable');
+    const late = mint();
+    await clock.advance(held);
+    assert.equal(tokenOf(await late), 'refused: unavailable');
     assert.ok(google.accessRequests.length < 20);
   });
 
