@@ -38,6 +38,8 @@ export interface GceEmulator {
   readonly host: string;
   /** Changes values of the VM; requests that wait for a change are answered. */
   update(change: Partial<GceInstance>): void;
+  /** Answers every request with this status, as during host maintenance (503); undefined: as usual again. */
+  answerWith(status: number | undefined): void;
   /** Latest requests, oldest first. */
   requests(): readonly GceRequest[];
   /** Ends all connections and stops. */
@@ -59,6 +61,7 @@ export async function startGceEmulator(options: GceEmulatorOptions = {}): Promis
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     update: (change) => vm.update(change),
+    answerWith: (status) => vm.answerWith(status),
     requests: () => [...vm.requests],
     close: () => stop(server),
   };
@@ -68,6 +71,7 @@ class MetadataServer {
   readonly requests: GceRequest[] = [];
   #instance: GceInstance;
   readonly #changed = new EventTarget();
+  #failing: number | undefined;
 
   constructor(instance: GceInstance) {
     this.#instance = instance;
@@ -76,6 +80,10 @@ class MetadataServer {
   update(change: Partial<GceInstance>): void {
     this.#instance = { ...this.#instance, ...change };
     this.#changed.dispatchEvent(new Event('change'));
+  }
+
+  answerWith(status: number | undefined): void {
+    this.#failing = status;
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -97,6 +105,7 @@ class MetadataServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<Answer> {
+    if (this.#failing !== undefined) return { status: this.#failing, body: '', headers: {} };
     const { path, query } = splitTarget(request.url ?? '');
     const target = targetOf(path);
     const settled = answerWithoutTree(request, target);

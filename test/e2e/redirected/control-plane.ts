@@ -1,6 +1,4 @@
 /** The real controller in this process, over a cluster in memory whose one node is a network namespace. */
-import { once } from 'node:events';
-import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { GoogleCredentialsAdapter } from '../../../operator/adapters/google/credentials.ts';
 import { MemoryAuthority } from '../../../operator/adapters/http/memory-authority.ts';
@@ -16,6 +14,7 @@ import { startGoogleEmulator } from '../../../operator/local/google/emulator.ts'
 import type { GoogleEmulator } from '../../../operator/local/google/emulator.ts';
 import { silentLogger } from '../../../operator/telemetry/log.ts';
 import { metadataProxy, namespace, node, pod, poolProvider, provider, serviceAccount } from '../../builders/objects.ts';
+import { openSocket } from './ports.ts';
 
 const proxyName = 'default';
 const nodeName = 'node-a';
@@ -109,13 +108,7 @@ export class TestControlPlane implements AsyncDisposable {
   async #open(nodeIP: string, socket: string): Promise<void> {
     this.#fill(nodeIP);
     const { port } = await this.#controlPlane.start({ host: '127.0.0.1', port: 0 });
-    const relay = createServer((inside) => {
-      const outside = connect(port, '127.0.0.1');
-      for (const each of [inside, outside]) each.on('error', () => undefined);
-      inside.pipe(outside).pipe(inside);
-    });
-    await once(relay.listen(socket), 'listening');
-    this.#closers.push(() => Promise.resolve(relay.close()));
+    this.#closers.push(await openSocket(socket, port));
   }
 
   #fill(nodeIP: string): void {

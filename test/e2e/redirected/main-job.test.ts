@@ -3,20 +3,17 @@
  * the node's proxy, and it gets the pod's own identity. The cloud's metadata server behind the node hears nothing.
  */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { eventually } from '../../cluster/eventually.ts';
 import { binding, pod } from '../../builders/objects.ts';
 import { NamespaceAgent } from '../../netns/agent-client.ts';
 import type { Network } from '../../netns/network.ts';
 import { addresses, metadataServer, nodeNetwork } from '../../netns/topology.ts';
 import { TestControlPlane } from './control-plane.ts';
+import { NodeProcesses } from './node-processes.ts';
 
 const repository = join(import.meta.dirname, '..', '..', '..');
-const nodeApiPort = 8443;
 const audience = 'https://audience.example';
 const googleServiceAccount = 'api@my-project.iam.gserviceaccount.com';
 const member =
@@ -31,7 +28,7 @@ describe('a pod asks the metadata address', () => {
   let network: Network;
   let plane: TestControlPlane;
   let cloud: NamespaceAgent;
-  const logs = { proxy: '', intercept: '' };
+  let node: NodeProcesses;
 
   before(async () => {
     network = nodeNetwork();
@@ -44,60 +41,13 @@ describe('a pod asks the metadata address', () => {
       pod({ namespace: 'web', name: 'api-0', serviceAccountName: 'api', ips: [addresses['pod-a'].ipv4] }),
       pod({ namespace: 'web', name: 'visitor-0', serviceAccountName: 'visitor', ips: [addresses['pod-c'].ipv4] }),
     );
-    await startNode();
+    node = await NodeProcesses.start(network, plane);
   });
 
   after(async () => {
     await network[Symbol.asyncDispose]();
     await plane[Symbol.asyncDispose]();
   });
-
-  /** Both containers of the proxy's pod, as their image starts them. */
-  async function startNode(): Promise<void> {
-    const folder = join(network.folder, 'pod');
-    const files = { token: join(folder, 'token'), ca: join(folder, 'ca.crt'), shared: join(folder, 'shared') };
-    mkdirSync(files.shared, { recursive: true });
-    chmodSync(files.shared, 0o777);
-    writeFileSync(files.token, await plane.proxyToken());
-    writeFileSync(files.ca, plane.authority.published);
-    await relay();
-    const common = { METAVEIL_INTERCEPT_DIR: files.shared, METAVEIL_HOST_IP: addresses.node.ipv4 };
-    run('proxy', [process.execPath, join(repository, 'operator/cmd/proxy.ts')], {
-      ...common,
-      METAVEIL_NODE_API_URL: `https://127.0.0.1:${nodeApiPort}`,
-      METAVEIL_NODE_API_CA_FILE: files.ca,
-      METAVEIL_NODE_API_TOKEN_FILE: files.token,
-      METAVEIL_STATE_DIR: folder,
-    });
-    const capabilities = ['--bounding-set=-all,+net_admin', '--inh-caps=-all,+net_admin', '--no-new-privs'];
-    const program = join(repository, 'operator/cmd/intercept.ts');
-    run('intercept', ['setpriv', ...capabilities, process.execPath, program], common);
-    await eventually('the MetadataProxy is Ready, which takes a redirected node', () => {
-      const ready = plane.store.proxy('default')?.status?.conditions?.find(({ type }) => type === 'Ready');
-      return Promise.resolve(ready?.status === 'True' ? true : undefined);
-    }).catch((error: unknown) => {
-      throw new Error(`not ready:\n${logs.proxy}\n${logs.intercept}`, { cause: error });
-    });
-  }
-
-  async function relay(): Promise<void> {
-    const program = join(import.meta.dirname, 'relay.ts');
-    const socket = join(network.folder, 'node-api.sock');
-    const child = network.spawn('node', [process.execPath, program, String(nodeApiPort), socket], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    if (child.stdout !== null) await once(child.stdout, 'data');
-  }
-
-  function run(
-    name: 'proxy' | 'intercept',
-    command: readonly [string, ...string[]],
-    env: Readonly<Record<string, string>>,
-  ): void {
-    const child = network.spawn('node', command, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding('utf8').on('data', (part: string) => (logs[name] += part));
-  }
 
   /** Never synchronous: the controller that answers runs in this very process. */
   async function output(place: 'pod-a' | 'pod-c', ...command: readonly string[]): Promise<string> {
@@ -143,6 +93,7 @@ describe('a pod asks the metadata address', () => {
   });
 
   it('and no token is in the log of proxy or intercept', () => {
+    const { logs } = node;
     assert.match(logs.proxy, /"event":"snapshot-received"/);
     assert.match(logs.intercept, /"event":"rules-applied"/);
     assert.doesNotMatch(logs.proxy + logs.intercept, /ya29\.|eyJ[A-Za-z0-9_-]{10}/);
