@@ -42,7 +42,6 @@ export async function assertReply(
   asked: Operation,
   reply: Reply,
 ): Promise<void> {
-  const value = reply.ok ? reply.value : '';
   if (!isGranted(identity, asked.operation)) {
     assert.equal(reply.ok, false, `an ${identity} pod got ${asked.operation}`);
     assertRefusal(reply);
@@ -50,26 +49,39 @@ export async function assertReply(
     return;
   }
   assert.ok(reply.ok, `${asked.operation}: ${reply.ok ? '' : reply.error}`);
-  switch (asked.operation) {
-    case 'on-gce':
-      return assert.equal(value, 'true');
-    case 'project-id':
-      return assert.equal(value, projectId);
-    case 'zone':
-      return assert.equal(value.split('/').at(-1), zone);
-    case 'universe-domain':
-      return assert.equal(value, 'googleapis.com');
-    case 'email':
-      return identity === 'bound' ? assert.equal(value, googleServiceAccount) : assert.match(value, federatedEmail);
-    case 'access-token':
-      return assertPrincipal(stage, identity, value);
-    case 'identity-token':
-      return assertIdentityToken(stage, value, asked.audience);
-    case 'list-buckets':
-      assert.equal(value, buckets.join(','));
-      return assertPrincipal(stage, identity, stage.storages[identity].tokens.at(-1) ?? '');
-  }
+  const check = checks[asked.operation] as Check<Operation>;
+  await check({ stage, identity, asked, value: reply.value });
 }
+
+interface Granted<Asked_ extends Operation> {
+  readonly stage: ConformanceStage;
+  readonly identity: Identity;
+  readonly asked: Asked_;
+  readonly value: string;
+}
+
+type Check<Asked_ extends Operation> = (granted: Granted<Asked_>) => void | Promise<void>;
+
+type Checks = {
+  readonly [Name in Operation['operation']]: Check<Extract<Operation, { readonly operation: Name }>>;
+};
+
+const checks: Checks = {
+  'on-gce': ({ value }) => assert.equal(value, 'true'),
+  'project-id': ({ value }) => assert.equal(value, projectId),
+  zone: ({ value }) => assert.equal(value.split('/').at(-1), zone),
+  'universe-domain': ({ value }) => assert.equal(value, 'googleapis.com'),
+  email: ({ identity, value }) => {
+    if (identity === 'bound') assert.equal(value, googleServiceAccount);
+    else assert.match(value, federatedEmail);
+  },
+  'access-token': ({ stage, identity, value }) => assertPrincipal(stage, identity, value),
+  'identity-token': ({ stage, asked, value }) => assertIdentityToken(stage, value, asked.audience),
+  'list-buckets': ({ stage, identity, value }) => {
+    assert.equal(value, buckets.join(','));
+    assertPrincipal(stage, identity, stage.storages[identity].tokens.at(-1) ?? '');
+  },
+};
 
 /** Whom the token that the emulated Google issued speaks for, and who obtained it. */
 export function assertPrincipal(stage: ConformanceStage, identity: Identity, token: string): void {
@@ -93,19 +105,8 @@ async function assertIdentityToken(stage: ConformanceStage, token: string, forWh
 }
 
 function isGranted(identity: Identity, operation: Operation['operation']): boolean {
-  switch (operation) {
-    case 'email':
-    case 'access-token':
-    case 'list-buckets':
-      return identity !== 'unbound';
-    case 'identity-token':
-      return identity === 'bound';
-    case 'on-gce':
-    case 'project-id':
-    case 'zone':
-    case 'universe-domain':
-      return true;
-  }
+  if (operation === 'identity-token') return identity === 'bound';
+  return identity !== 'unbound' || !['email', 'access-token', 'list-buckets'].includes(operation);
 }
 
 function assertAnonymous(stage: ConformanceStage, identity: Identity): void {

@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net';
 
 export const buckets = ['first-bucket', 'second-bucket'] as const;
 
+const items = buckets.map((name) => ({ kind: 'storage#bucket', id: name, name }));
+
 export class FakeStorage implements AsyncDisposable {
   readonly #server = createServer((request, response) => this.#serve(request, response));
   /** Bearer tokens of all requests; '' for one without. */
@@ -27,10 +29,9 @@ export class FakeStorage implements AsyncDisposable {
     const [path] = (request.url ?? '').split('?');
     const token = /^Bearer (\S+)$/u.exec(request.headers.authorization ?? '')?.[1] ?? '';
     this.tokens.push(token);
-    if (token === '') return send(response, 401, { error: { code: 401, message: 'Anonymous caller.' } });
-    if (path !== '/storage/v1/b') return send(response, 404, { error: { code: 404, message: 'Not found' } });
-    const items = buckets.map((name) => ({ kind: 'storage#bucket', id: name, name }));
-    send(response, 200, { kind: 'storage#buckets', items });
+    if (token === '') send(response, 401, { error: { code: 401, message: 'Anonymous caller.' } });
+    else if (path === '/storage/v1/b') send(response, 200, { kind: 'storage#buckets', items });
+    else send(response, 404, { error: { code: 404, message: 'Not found' } });
   }
 }
 
