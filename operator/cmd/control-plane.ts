@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { X509CertificateIssuer } from '../adapters/http/certificate-issuer.ts';
 import { BindingController } from '../controllers/bindings/controller.ts';
 import { GoogleVerifier } from '../controllers/bindings/google-verifier.ts';
+import { DecisionMetrics } from '../controllers/decisions/decision-metrics.ts';
 import { LegacyEvents } from '../controllers/decisions/legacy-events.ts';
 import { PolicyCounters } from '../controllers/decisions/policy-counters.ts';
 import { ClusterProxyPods } from '../controllers/lookup/proxy-pods.ts';
@@ -24,7 +25,7 @@ import { nodeRelease } from '../controllers/proxies/release.ts';
 import { ControllerRuntime } from '../controllers/runtime.ts';
 import type { ControllerDefinition } from '../controllers/runtime.ts';
 import type { ClusterStore } from '../core/cluster/store.ts';
-import { controllerService } from '../core/names.ts';
+import { controllerService, productVersion } from '../core/names.ts';
 import { compilePolicy } from '../core/policy/compile.ts';
 import { NodeSnapshotBuilder } from '../core/snapshot/builder.ts';
 import { LastGoodPolicies } from '../core/snapshot/policies.ts';
@@ -41,6 +42,7 @@ import type {
 import { NodeApiServer } from '../nodeapi/server/server.ts';
 import { describeError } from '../telemetry/log.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { sha256, systemTimers } from './system.ts';
 
 export interface ControlPlaneParts {
@@ -61,6 +63,7 @@ export interface ControlPlaneParts {
   /** Test flag: endpoints of providers may be http. */
   readonly allowInsecureEndpoints: boolean;
   readonly logger: Logger;
+  readonly metrics: Metrics;
 }
 
 /** Certificates are looked at this often, in ms; a follower picks up a new CA within that time. */
@@ -76,8 +79,11 @@ export class ControlPlane {
   readonly #acceptances = new Acceptances();
   readonly #counters: PolicyCounters;
   readonly #legacyEvents: LegacyEvents;
+  readonly #decisionMetrics: DecisionMetrics;
   readonly server: NodeApiServer;
   #runtime: ControllerRuntime | undefined;
+  /** Of the queues, when they were measured last. */
+  #depths: Readonly<Record<string, number>> = {};
   #transition: Promise<void> = Promise.resolve();
   #cancelCertificates: () => void = () => undefined;
   #stopped = false;
@@ -99,6 +105,7 @@ export class ControlPlane {
     this.#instances = new Instances({ pods, gates: parts.gates });
     this.#counters = new PolicyCounters(store);
     this.#legacyEvents = new LegacyEvents({ events: parts.events, clock: systemTimers });
+    this.#decisionMetrics = new DecisionMetrics(store, parts.metrics);
     this.#certificates = new Certificates({
       store: parts.authority,
       bundle: parts.trustBundle,
@@ -161,11 +168,14 @@ export class ControlPlane {
   }
 
   #newRuntime(): ControllerRuntime {
-    const { logger, store } = this.#parts;
+    const { logger, metrics, store } = this.#parts;
     return new ControllerRuntime(store, this.#controllers(), {
       timers: systemTimers,
       random: Math.random,
-      onFailure: (kind, name, error) => logger.warn('reconcile-failed', { kind, name, error: describeError(error) }),
+      onFailure: (controller, name, error) => {
+        metrics.add('metaveil_reconcile_failures_total', { controller });
+        logger.warn('reconcile-failed', { kind: controller, name, error: describeError(error) });
+      },
     });
   }
 
@@ -199,6 +209,20 @@ export class ControlPlane {
   #record(counts: NodeCounts): void {
     this.#counters.record(counts);
     this.#legacyEvents.record(counts);
+    this.#decisionMetrics.record(counts);
+  }
+
+  /** Brings the metrics up to date that are not counted but read. */
+  measure(): void {
+    const { leadership, metrics } = this.#parts;
+    metrics.set('metaveil_build_info', { version: productVersion }, 1);
+    metrics.set('metaveil_leader', {}, leadership.role().kind === 'leader' ? 1 : 0);
+    metrics.set('metaveil_node_api_sessions', {}, this.server.sessions);
+    // Who does not lead any more has no queues.
+    const ended = Object.fromEntries(Object.keys(this.#depths).map((controller) => [controller, 0]));
+    this.#depths = this.#runtime?.depths() ?? ended;
+    for (const [controller, depth] of Object.entries(this.#depths))
+      metrics.set('metaveil_reconcile_queue_depth', { controller }, depth);
   }
 
   /** Never throws: a certificate that cannot be had now is tried again soon. */

@@ -11,6 +11,8 @@ export interface ControllerConfiguration {
   readonly podName: string;
   readonly listen: HostPort;
   readonly healthListen: HostPort;
+  /** Absent: metrics are not served. */
+  readonly metricsListen?: HostPort;
   /** `host:port` at which proxies reach this very replica. */
   readonly advertise: string;
   /** Absent: the ClusterIP of the controller's Service. */
@@ -32,6 +34,7 @@ const flags = {
   namespace: { type: 'string' },
   listen: { type: 'string' },
   'health-listen': { type: 'string' },
+  'metrics-listen': { type: 'string' },
   advertise: { type: 'string' },
   'node-api-url': { type: 'string' },
   image: { type: 'string' },
@@ -46,6 +49,8 @@ export function readConfiguration(argv: readonly string[], env: Environment): Co
     ...optional('kubeconfig', given.kubeconfig),
     ...optional('context', given.context),
     ...optional('nodeApiUrl', given['node-api-url']),
+    // As controllers do: 0 turns it off.
+    ...(given['metrics-listen'] !== '0' && { metricsListen: hostPort('metrics-listen', given['metrics-listen']) }),
     namespace: given.namespace,
     podName: env['POD_NAME'] ?? 'metaveil-controller',
     listen,
@@ -65,6 +70,7 @@ function ofPod(env: Environment) {
     image: env['METAVEIL_IMAGE'] ?? 'metaveil',
     listen: `[::]:${nodeApiPort}`,
     'health-listen': '[::]:8081',
+    'metrics-listen': '[::]:8080',
   };
 }
 

@@ -1,5 +1,6 @@
 /** The controller of a cluster: reads its configuration, connects the adapters, takes part in the election, ends in order. */
 import { randomBytes } from 'node:crypto';
+import type { Server } from 'node:http';
 import { GoogleCredentialsAdapter } from '../adapters/google/credentials.ts';
 import { KubeClient, unlessNotFound } from '../adapters/kube/client.ts';
 import { clusterReflections } from '../adapters/kube/cluster-reflections.ts';
@@ -18,15 +19,17 @@ import { KubeServiceAccountTokens } from '../adapters/kube/service-account-token
 import { operatorShell } from '../adapters/kube/shell.ts';
 import { KubeTokenReviewer } from '../adapters/kube/token-reviewer.ts';
 import { KubeWriter } from '../adapters/kube/writer.ts';
+import { PrometheusMetrics } from '../adapters/prometheus/metrics.ts';
 import { ClusterStore } from '../core/cluster/store.ts';
 import { MetaveilError } from '../core/errors.ts';
-import { controllerService, leaseName, nodeApiPort } from '../core/names.ts';
+import { controllerService, leaseName, nodeApiPort, productVersion } from '../core/names.ts';
 import { createLogger, describeError } from '../telemetry/log.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { ControlPlane, serverName } from './control-plane.ts';
 import { readConfiguration } from './controller-configuration.ts';
 import type { ControllerConfiguration } from './controller-configuration.ts';
 import { serveHealth } from './health.ts';
+import { serveMetrics } from './metrics.ts';
 import { ended, systemTimers } from './system.ts';
 
 /** The Secret and the ConfigMap of the node API's CA; named in RBAC. */
@@ -52,23 +55,28 @@ async function runController(
   logger: Logger,
   ending: Promise<void>,
 ): Promise<void> {
-  const { kubeconfig, context, healthListen, listen } = configuration;
+  const { kubeconfig, context, listen } = configuration;
   const source =
     kubeconfig === undefined
       ? ({ kind: 'in-cluster' } as const)
       : ({ kind: 'file', path: kubeconfig, ...(context !== undefined && { context }) } as const);
   const kubeConfig = loadKubeConfig(source, process.env);
-  const userAgent = 'metaveil/0.1.0 controller';
+  const userAgent = `metaveil/${productVersion} controller`;
   const client = new KubeClient({ kubeConfig, userAgent, timers: systemTimers, random: Math.random });
   logger.info('controller-starting');
   const store = new ClusterStore();
   const shell = startShell(client, store, configuration, logger);
   const election = newElection(client, configuration, logger);
   let ready = false;
-  const health = await serveHealth(healthListen, { ready: () => ready });
+  let controlPlane: ControlPlane | undefined;
+  const metrics = new PrometheusMetrics();
+  const servers = await servePlainly(configuration, metrics, {
+    ready: () => ready,
+    measure: () => controlPlane?.measure(),
+  });
   try {
     await Promise.race([shell.synced, ending]);
-    const controlPlane = new ControlPlane(await partsOf(client, store, election, { configuration, logger }));
+    controlPlane = new ControlPlane(await partsOf(client, store, election, { configuration, logger, metrics }));
     election.start();
     await controlPlane.start(listen);
     ready = true;
@@ -79,7 +87,7 @@ async function runController(
     await election.stop();
     shell.stop();
     await shell.stopped();
-    health.close();
+    for (const server of servers) server.close();
     await client.close();
     logger.info('controller-stopped');
   }
@@ -116,11 +124,34 @@ function newElection(client: KubeClient, configuration: ControllerConfiguration,
   });
 }
 
+/** What kubelet and Prometheus ask. */
+async function servePlainly(
+  { healthListen, metricsListen }: ControllerConfiguration,
+  metrics: PrometheusMetrics,
+  { ready, measure }: { readonly ready: () => boolean; readonly measure: () => void },
+): Promise<readonly Server[]> {
+  const health = await serveHealth(healthListen, { ready });
+  if (metricsListen === undefined) return [health];
+  metrics.measureProcess();
+  const exposition = (): Promise<string> => {
+    measure();
+    return metrics.exposition();
+  };
+  const source = { contentType: metrics.contentType, exposition };
+  return [health, await serveMetrics(metricsListen, source, systemTimers)];
+}
+
+interface Basics {
+  readonly configuration: ControllerConfiguration;
+  readonly logger: Logger;
+  readonly metrics: PrometheusMetrics;
+}
+
 async function partsOf(
   client: KubeClient,
   store: ClusterStore,
   election: LeaseElection,
-  { configuration, logger }: { readonly configuration: ControllerConfiguration; readonly logger: Logger },
+  { configuration, logger, metrics }: Basics,
 ) {
   const { allowInsecureEndpoints, image, namespace, podName } = configuration;
   const discovery = new ApiDiscovery(client, systemTimers);
@@ -155,6 +186,7 @@ async function partsOf(
     },
     allowInsecureEndpoints,
     logger,
+    metrics,
   };
 }
 

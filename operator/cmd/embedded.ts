@@ -27,6 +27,7 @@ import { startProxy } from '../proxy/server.ts';
 import type { RunningProxy } from '../proxy/server.ts';
 import { indexSnapshot } from '../proxy/workloads.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { silentMetrics } from '../telemetry/metrics.ts';
 import { ControlPlane, serverName } from './control-plane.ts';
 import { newLocalCluster } from './local-cluster.ts';
 import { sha256, systemTimers } from './system.ts';
@@ -96,6 +97,7 @@ export class Embedded {
       },
       allowInsecureEndpoints: false,
       logger,
+      metrics: silentMetrics,
     });
   }
 

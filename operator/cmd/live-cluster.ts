@@ -10,6 +10,7 @@ import { rightsLines } from '../cli/rights.ts';
 import { ClusterStore } from '../core/cluster/store.ts';
 import { keyOf } from '../core/cluster/kinds.ts';
 import { MetaveilError } from '../core/errors.ts';
+import { productVersion } from '../core/names.ts';
 import { compileErrors, explainedCluster } from './explained-cluster.ts';
 import type { ClusterOutcome, ExplainedOptions } from './explained-cluster.ts';
 import { systemTimers } from './system.ts';
@@ -23,7 +24,7 @@ export async function clusterFromKube(
   try {
     const kubeConfig = loadKubeConfig(source, process.env);
     const namespace = options.namespace ?? contextNamespace(kubeConfig);
-    const userAgent = 'metaveil/0.1.0 explain';
+    const userAgent = `metaveil/${productVersion} explain`;
     const client = new KubeClient({ kubeConfig, userAgent, timers: systemTimers, random: Math.random });
     try {
       return await readCluster(client, asked, { ...options, namespace });

@@ -1,7 +1,7 @@
 /** The command line. Every process of the product is started through it; the heavy ones are loaded only when asked for. */
 import { Command, Option } from 'commander';
 import type { Profile } from '../api/v1/index.ts';
-import { nodeApiPort } from '../core/names.ts';
+import { nodeApiPort, productVersion } from '../core/names.ts';
 import type { AskOptions } from './explain.ts';
 import { endingSignal } from './system.ts';
 
@@ -13,7 +13,7 @@ interface ExplainOptions extends AskOptions {
 
 const program = new Command('metaveil')
   .description("Google Cloud identity for Kubernetes pods without keys, and a veil over the node's cloud metadata.")
-  .version('0.1.0')
+  .version(productVersion)
   .showHelpAfterError();
 
 program
@@ -24,8 +24,9 @@ program
   .addOption(new Option('--kubeconfig <file>', 'run the operator against a cluster instead').conflicts(['once']))
   .action(async (options: { samples: string; once: boolean; kubeconfig?: string }) => {
     if (options.kubeconfig !== undefined) {
-      // On a person's machine: nothing listens for others, and the health port is nobody's business.
-      const flags = ['--listen', `127.0.0.1:${nodeApiPort}`, '--health-listen', '127.0.0.1:0'];
+      // On a person's machine: nothing listens for others, and health and metrics are nobody's business.
+      const quiet = ['--health-listen', '127.0.0.1:0', '--metrics-listen', '0'];
+      const flags = ['--listen', `127.0.0.1:${nodeApiPort}`, ...quiet];
       const { main } = await import('./controller.ts');
       process.exitCode = await main(['--kubeconfig', options.kubeconfig, ...flags], process.env);
       return;

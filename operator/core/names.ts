@@ -1,5 +1,6 @@
 /** Names that users, RBAC rules and other parts rely on. Each is written here once. */
 
+export const productVersion = '0.1.0';
 export const fieldManager = 'metaveil-controller';
 export const defaultNamespace = 'metaveil-system';
 export const proxyServiceAccount = 'metaveil-proxy';

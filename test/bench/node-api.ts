@@ -8,6 +8,7 @@ import { systemTimers } from '../../operator/cmd/system.ts';
 import { Certificates } from '../../operator/nodeapi/server/certificates.ts';
 import type { GoogleCredentials, ServiceAccountTokens } from '../../operator/nodeapi/server/ports.ts';
 import { NodeApiServer } from '../../operator/nodeapi/server/server.ts';
+import { silentMetrics } from '../../operator/telemetry/metrics.ts';
 import {
   authenticated,
   FakePods,
@@ -60,6 +61,7 @@ async function start(address: string, podAddress: string): Promise<NodeApiGreeti
     release: { decide: () => 'keep' },
     readiness: { report: () => undefined },
     counters: { record: () => undefined },
+    metrics: silentMetrics,
   });
   const resources = [...snapshotWithPods(podAddress).resources.values()].map(({ resource }) => resource);
   snapshots.set(nodeName, ...resources);

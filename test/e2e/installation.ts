@@ -42,30 +42,30 @@ export interface ControllerOptions {
 export class ControllerProcess {
   readonly #child: ChildProcess;
   readonly port: number;
-  readonly #healthPort: number;
+  readonly #plain: { readonly health: number; readonly metrics: number };
   readonly lines: string[] = [];
   /** What it wrote to standard error: nothing, unless it or Node went wrong. */
   readonly complaints: string[] = [];
 
   static async start(cluster: ClusterAccess, options: ControllerOptions = {}): Promise<ControllerProcess> {
     const kubeconfig = options.kubeconfig ?? (await cluster.kubeconfigFor(namespace, 'metaveil-controller'));
-    const [port, healthPort] = [await freePort(), await freePort()];
+    const [port, healthPort, metricsPort] = [await freePort(), await freePort(), await freePort()];
     const flags = [
       ...['--kubeconfig', kubeconfig, '--namespace', namespace],
       ...['--listen', `127.0.0.1:${port}`, '--advertise', `127.0.0.1:${port}`],
-      ...['--health-listen', `127.0.0.1:${healthPort}`],
+      ...['--health-listen', `127.0.0.1:${healthPort}`, '--metrics-listen', `127.0.0.1:${metricsPort}`],
       ...(options.flags ?? ['--allow-insecure-endpoints']),
     ];
     // Nothing of the caller's environment: a proxy or a kubeconfig there is none of the controller's business.
     const env = { PATH: process.env['PATH'], POD_NAME: options.podName ?? 'metaveil-controller-0', ...options.env };
     const child = spawn(process.execPath, [program, ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    return new ControllerProcess(child, port, healthPort);
+    return new ControllerProcess(child, port, { health: healthPort, metrics: metricsPort });
   }
 
-  private constructor(child: ChildProcess, port: number, healthPort: number) {
+  private constructor(child: ChildProcess, port: number, plain: { readonly health: number; readonly metrics: number }) {
     this.#child = child;
     this.port = port;
-    this.#healthPort = healthPort;
+    this.#plain = plain;
     collectLines(child.stdout, this.lines);
     collectLines(child.stderr, this.complaints);
   }
@@ -91,9 +91,16 @@ export class ControllerProcess {
         null,
         `the controller ended:\n${[...this.lines, ...this.complaints].join('\n')}`,
       );
-      const reply = await fetch(`http://127.0.0.1:${this.#healthPort}/readyz`).catch(() => undefined);
+      const reply = await fetch(`http://127.0.0.1:${this.#plain.health}/readyz`).catch(() => undefined);
       return reply?.status === 200 ? true : undefined;
     });
+  }
+
+  /** What Prometheus gets. */
+  async metrics(): Promise<string> {
+    const reply = await fetch(`http://127.0.0.1:${this.#plain.metrics}/metrics`);
+    assert.equal(reply.status, 200);
+    return reply.text();
   }
 
   async leading(): Promise<void> {

@@ -1,7 +1,8 @@
-/** Everything that is generated from the schema consts. */
+/** Everything that is generated: from the schema consts, and from the table of metrics. */
 import { kinds } from '../../api/v1/index.ts';
 import { crdFiles } from './crds.ts';
 import type { GeneratedFile } from './file.ts';
+import { metricsFile } from './metrics.ts';
 import { projectFile } from './project.ts';
 import { referenceFiles } from './reference.ts';
 
@@ -10,7 +11,7 @@ export const generatedFolders = ['crds', 'docs/reference'] as const;
 
 /** All generated files, in a fixed order. */
 export function generatedFiles(): readonly GeneratedFile[] {
-  return [...crdFiles(kinds), ...referenceFiles(kinds), projectFile(kinds)];
+  return [...crdFiles(kinds), ...referenceFiles(kinds), metricsFile(), projectFile(kinds)];
 }
 
 export { compareFiles, describeStaleness, type Staleness } from './compare.ts';

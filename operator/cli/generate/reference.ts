@@ -2,6 +2,7 @@ import { customResourceDefinition, nameMaxLength } from '../../api/v1/crd.ts';
 import { conditionTypes, reasons, type KindDefinition } from '../../api/v1/index.ts';
 import { fieldRows, ruleRows, type FieldRow, type RuleRow } from './fields.ts';
 import { generatedNotice, type GeneratedFile } from './file.ts';
+import { table } from './table.ts';
 
 const folder = 'docs/reference';
 
@@ -33,7 +34,7 @@ function indexPage(kinds: readonly KindDefinition[]): readonly string[] {
     '# Reference',
     'API group `metaveil.dev`, version `v1`. `kubectl get metaveil -A` lists the objects of all kinds.',
     table(['Kind', 'Short name', 'Scope', 'What it is'], rows),
-    'What conditions and reasons mean: [conditions](conditions.md).',
+    'What conditions and reasons mean: [conditions](conditions.md). What the controller measures: [metrics](metrics.md).',
   ];
 }
 
@@ -110,14 +111,4 @@ function conditionsPage(): readonly string[] {
     '## Reasons',
     table(['Reason', 'Meaning'], rows(reasons)),
   ];
-}
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map(escapeCell).join(' | ')} |`;
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
-}
-
-/** A bar ends a cell even inside code. */
-function escapeCell(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
 }

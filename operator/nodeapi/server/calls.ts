@@ -3,6 +3,7 @@ import type { PodUid } from '../../core/brand.ts';
 import { knownEndpoint } from '../../core/request/endpoints.ts';
 import type { Clock } from '../../core/time.ts';
 import type { Logger } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
 import {
   decodeAckRequest,
   decodeLeaveRequest,
@@ -42,6 +43,7 @@ export interface CallsOptions {
   readonly snapshots: NodeSnapshots;
   readonly pods: ProxyPods;
   readonly counters: DecisionCounters;
+  readonly metrics: Metrics;
   readonly release: NodeRelease;
   readonly readiness: InstanceReadiness;
   readonly clock: Clock;
@@ -83,12 +85,15 @@ export class Calls {
   }
 
   async #token(caller: ProxyCaller, request: TokenRequest, signal: AbortSignal): Promise<TokenReply> {
+    const { kind } = request.wish;
     const outcome = await this.#options.minter.mint(caller, request, signal);
+    const result = outcome.kind === 'issued' ? 'issued' : outcome.refusal.kind;
+    this.#options.metrics.add('metaveil_token_requests_total', { kind, outcome: result });
     if (outcome.kind === 'refused')
       this.#options.log.warn('nodeapi-token-refused', {
         node: caller.pod.nodeName,
         podUid: request.workload,
-        kind: request.wish.kind,
+        kind,
         reason: outcome.refusal.kind,
       });
     return sentOutcome(outcome, this.#options.clock.now());

@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { MetaveilError } from '../../core/errors.ts';
 import { defaultNamespace, nodeApiAudience, proxyServiceAccount } from '../../core/names.ts';
 import { describeError } from '../../telemetry/log.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Refusal } from '../wire/errors.ts';
 import { refusals } from '../wire/errors.ts';
 import { methods } from '../wire/methods.ts';
@@ -43,6 +44,7 @@ export interface NodeApiServerOptions
   readonly release: NodeRelease;
   readonly readiness: InstanceReadiness;
   readonly counters: DecisionCounters;
+  readonly metrics: Metrics;
   /** Namespace of the installation; default `metaveil-system`. */
   readonly namespace?: string;
   /** For tests of other versions. */
@@ -112,6 +114,11 @@ export class NodeApiServer {
     const cancel = this.#options.clock.after(lingerMs, () => this.#server.closeAllConnections());
     await closed.promise;
     cancel();
+  }
+
+  /** Proxies that watch. */
+  get sessions(): number {
+    return this.#sessions.size;
   }
 
   #leadershipChanged(): void {

@@ -13,6 +13,7 @@ import { localIssuer, ServiceAccountIssuer } from '../../../operator/local/clust
 import { startGoogleEmulator } from '../../../operator/local/google/emulator.ts';
 import type { GoogleEmulator } from '../../../operator/local/google/emulator.ts';
 import { silentLogger } from '../../../operator/telemetry/log.ts';
+import { silentMetrics } from '../../../operator/telemetry/metrics.ts';
 import { metadataProxy, namespace, node, pod, poolProvider, provider, serviceAccount } from '../../builders/objects.ts';
 import { openSocket } from './ports.ts';
 
@@ -76,6 +77,7 @@ export class TestControlPlane implements AsyncDisposable {
       },
       allowInsecureEndpoints: true,
       logger: silentLogger,
+      metrics: silentMetrics,
     });
   }
 

@@ -31,6 +31,7 @@ import type {
 import { NodeApiServer } from '../../../operator/nodeapi/server/server.ts';
 import type { NodeApiServerOptions } from '../../../operator/nodeapi/server/server.ts';
 import type { Logger } from '../../../operator/telemetry/log.ts';
+import { silentMetrics } from '../../../operator/telemetry/metrics.ts';
 import { FakeTimers } from '../../fakes/timers.ts';
 import { snapshot } from './resources.ts';
 
@@ -313,6 +314,7 @@ export async function startReplica(
     release: { decide: () => cluster.releaseVerdict },
     readiness: { report: (instance, ready) => void cluster.readiness.push({ instance, ready }) },
     counters: { record: (counts) => void cluster.counts.push(counts) },
+    metrics: silentMetrics,
     ...options,
   });
   const clockOfCertificates = { now: () => Date.now() };
