@@ -28,6 +28,8 @@ export const pods = {
   federated: '127.0.0.4',
   /** Under a policy with profile Privileged and without a binding: has the node's own account, and legacy APIs. */
   privileged: '127.0.0.5',
+  /** Sees all but kube-env and identity tokens: whatever slips past those two rules gets the node's secrets. */
+  secure: '127.0.0.6',
   /** Of no pod that the node knows. */
   stranger: '127.0.0.99',
 } as const;
@@ -40,7 +42,7 @@ export const secrets = [leakCanary, podCanary] as const;
 export const v1 = '/computeMetadata/v1';
 /** Served to every pod, from an upstream or not. */
 export const harmless = `${v1}/project/project-id`;
-/** Concealed from every pod but the privileged. */
+/** Concealed from every pod but the privileged one. */
 export const kubeEnv = `${v1}/instance/attributes/kube-env`;
 export const token = `${v1}/instance/service-accounts/default/token`;
 
@@ -81,6 +83,10 @@ export interface SendOptions {
 /** Longer than any honest exchange on a busy machine, in ms. */
 const deadlineMs = 10_000;
 const privileged = cmdp('security-open', { profile: 'Privileged' });
+const secure = cmdp('security-secure', {
+  profile: 'Privileged',
+  conceal: ['instance/attributes/kube-env', 'instance/service-accounts/*/identity'],
+});
 
 export class Stage {
   readonly node = new Harness();
@@ -115,7 +121,7 @@ export class Stage {
   place({ settings, policies = [], workloads = usualPods() }: StageOptions): void {
     this.node.snapshots.set({
       settings: nodeSettings({ platform: 'GCE', unboundWorkloads: 'FederatedIdentity', ...settings }),
-      policies: [privileged, ...policies],
+      policies: [privileged, secure, ...policies],
       workloads: workloads.map((pod) => ({ ...pod, policies: [...pod.policies, ...policies.map(({ uid }) => uid)] })),
     });
   }
@@ -190,6 +196,7 @@ function usualPods(): readonly Workload[] {
     workload('unbound', pods.unbound, undefined),
     workload('federated', pods.federated, federated),
     { ...workload('privileged', pods.privileged, undefined), policies: [privileged.uid] },
+    { ...workload('secure', pods.secure, undefined), policies: [secure.uid] },
   ];
 }
 

@@ -22,7 +22,8 @@ const maxSegments = 18;
 const printable = /^[\x21-\x7e]*$/;
 /** The only escape a client was seen to need in a path is the `@` of an account's e-mail. */
 const canonicalPath = /^(?:\/(?:[A-Za-z0-9._~@:+-]|%40)+)+\/?$/;
-const dotSegment = /\/\.+(?:\/|$)/;
+/** Servers resolve a segment of dots, and some drop a dot at the end of a name. */
+const finalDot = /\.(?:\/|$)/;
 
 /**
  * Splits a request target. What no client sends is refused, not normalised: two parsers that normalise differently
@@ -43,7 +44,7 @@ export function readTarget(text: string): ReadTarget {
 function readPath(spelling: string, queryText: string): ReadTarget {
   if (spelling === '/') return read({ segments: [], trailingSlash: true, spelling, queryText });
   if (!canonicalPath.test(spelling)) return rejected('malformed-path', 'empty segment, byte or escape in the path');
-  if (dotSegment.test(spelling)) return rejected('malformed-path', 'dot segment');
+  if (finalDot.test(spelling)) return rejected('malformed-path', 'segment that ends in a dot');
   const trailingSlash = spelling.endsWith('/');
   const segments = spelling.slice(1, trailingSlash ? -1 : undefined).split('/');
   if (segments.length > maxSegments) return rejected('malformed-path', 'too many segments');

@@ -86,5 +86,5 @@ export function list(items: readonly string[]): ValueNode {
  * or a log line, so it has no node.
  */
 export function isSpellable(name: string): boolean {
-  return /^[A-Za-z0-9._~@:+-]{1,256}$/.test(name) && !/^\.+$/.test(name);
+  return /^[A-Za-z0-9._~@:+-]{1,256}$/.test(name) && !name.endsWith('.');
 }

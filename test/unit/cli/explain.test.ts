@@ -65,7 +65,7 @@ describe('metaveil explain POD PATH', () => {
 
   const mistakes = [
     ['nobody', 'instance/id', /^there is no pod "nobody"; use for example "metaveil-samples\/reports"/],
-    ['reports', 'instance/../id', /refused before any policy: malformed-path \(dot segment\); /],
+    ['reports', 'instance/../id', /refused before any policy: malformed-path \(segment that ends in a dot\); /],
     ['reports', '/', /answered to everybody, without any policy; /],
     ['re\u001b[31mports', 'instance/id', /^there is no pod "re\\u\{1b\}\[31mports"; /],
   ] as const;

@@ -17,7 +17,7 @@ const anyRaw: fc.Arbitrary<RawRequest> = fc.record({
 });
 
 const segment = fc.stringMatching(/^[a-z0-9-]{1,12}$/);
-const deepSegment = fc.stringMatching(/^(?:[A-Za-z0-9._~@:+-]|%40){1,12}$/).filter((text) => !/^\.+$/.test(text));
+const deepSegment = fc.stringMatching(/^(?:[A-Za-z0-9._~@:+-]|%40){1,12}$/).filter((text) => !text.endsWith('.'));
 const goodTarget = fc
   .tuple(segment, segment, fc.array(deepSegment, { maxLength: 4 }), fc.boolean(), fc.option(fc.boolean()))
   .map(([top, second, rest, slash, recursive]) => {
@@ -53,7 +53,7 @@ describe('parseRequest', () => {
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const parsed = parseRequest(get(`${v1}instance/attributes/${text}`));
         if (parsed.kind === 'rejected') return;
-        for (const name of parsed.request.path) assert.match(name, /^(?!\.+$)[A-Za-z0-9._~@:+-]+$/);
+        for (const name of parsed.request.path) assert.match(name, /^[A-Za-z0-9._~@:+-]*[A-Za-z0-9_~@:+-]$/);
       }),
       { numRuns: 3000 },
     );

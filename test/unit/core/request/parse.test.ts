@@ -64,6 +64,8 @@ describe('T01, T02: targets that no client sends are refused, not normalised', (
     [`${v1}project/./project-id`, 'malformed-path 400'],
     [`${v1}instance/attributes/cluster-name/..`, 'malformed-path 400'],
     [`${v1}...`, 'malformed-path 400'],
+    [`${v1}instance/attributes/kube-env.`, 'malformed-path 400'],
+    [`${v1}instance/attributes./kube-env`, 'malformed-path 400'],
     [`${v1}instance/attributes/x;y`, 'malformed-path 400'],
     [`${v1}instance/%61ttributes/kube-env`, 'malformed-path 400'],
     [`${v1}instance/attributes%2fkube-env`, 'malformed-path 400'],
