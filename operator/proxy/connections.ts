@@ -29,6 +29,7 @@ export class OpenConnection implements Connection {
   #isEnding = false;
   #waiting = 0;
   #requests = 0;
+  #isOver = false;
 
   constructor(address: string, source: Source, limits: ConnectionLimits) {
     this.address = address;
@@ -50,6 +51,16 @@ export class OpenConnection implements Connection {
   /** Whether the source has as many requests waiting as it may. */
   get isFull(): boolean {
     return this.#source.waiting >= this.#limits.requestsPerPod;
+  }
+
+  /** Whether the last request has come: no byte after it is interpreted, whatever else was sent with it. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** The reply under way, or just sent, ends the connection. */
+  finish(): void {
+    this.#isOver = true;
   }
 
   /** Counts a request. Returns whether the connection must end with its reply. */

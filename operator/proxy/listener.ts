@@ -41,6 +41,12 @@ export interface ListenerParts {
   readonly limits: ListenerLimits;
 }
 
+/** A reply and the connection that it goes to. */
+interface Answered {
+  readonly reply: Reply;
+  readonly open: OpenConnection;
+}
+
 /** How often node:http looks for connections past their time, in ms; its default would let them live 30 s more. */
 const connectionsCheckMs = 1_000;
 
@@ -58,8 +64,8 @@ export class Listener {
     this.#server.on('connection', (socket: Socket) => this.#accept(socket));
     this.#server.on('request', (request, response) => this.#serve(request, response));
     // Without these two node:http would answer 100 Continue, or 417, before the request was looked at.
-    this.#server.on('checkContinue', (request, response) => this.#serve(request, response));
-    this.#server.on('checkExpectation', (request, response) => this.#serve(request, response));
+    this.#server.on('checkContinue', (request, response) => this.#serveLast(request, response));
+    this.#server.on('checkExpectation', (request, response) => this.#serveLast(request, response));
     this.#server.on('connect', (request, socket) => this.#refuseConnect(request, socket));
     this.#server.on('drop', (dropped?: DropArgument) => {
       parts.denials.refusedConnection(dropped?.remoteAddress ?? '', 'too many connections in all');
@@ -98,17 +104,26 @@ export class Listener {
     sendRaw(socket, denialReply(deny('too-many-requests')));
   }
 
+  /** Whoever asked whether to go on gets the final answer, and may have sent a body all the same. */
+  #serveLast(request: IncomingMessage, response: ServerResponse): void {
+    response.shouldKeepAlive = false;
+    this.#serve(request, response);
+  }
+
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const open = this.#connections.of(request.socket);
     if (open === undefined) {
       request.socket.destroy();
       return;
     }
+    // node:http still parses what was pipelined behind the last request.
+    if (open.isOver) return;
     // node:http's own limit announces the end of a connection but leaves it open.
     if (open.isLastRequest()) response.shouldKeepAlive = false;
+    if (!response.shouldKeepAlive) open.finish();
     const reply = this.#handle(request, open);
     if (!(reply instanceof Promise)) {
-      this.#send(request, response, reply);
+      this.#send(request, response, { reply, open });
       return;
     }
     const done = open.begin();
@@ -116,7 +131,7 @@ export class Listener {
       .catch((error: unknown) => this.#failed(error))
       .then((settled) => {
         done();
-        this.#send(request, response, settled);
+        this.#send(request, response, { reply: settled, open });
       });
   }
 
@@ -140,10 +155,11 @@ export class Listener {
     return denialReply(deny('internal'));
   }
 
-  #send(request: IncomingMessage, response: ServerResponse, reply: Reply): void {
+  #send(request: IncomingMessage, response: ServerResponse, { reply, open }: Answered): void {
     if (response.destroyed) return;
     const { status, headers } = reply;
     const isLast = reply.close || this.#draining;
+    if (isLast) open.finish();
     // node:http only reads the headers, so they need no copy; its types do not say so.
     response.writeHead(status, isLast ? [...headers, 'Connection', 'close'] : (headers as string[]));
     response.end(request.method === 'HEAD' ? undefined : reply.body);
@@ -151,23 +167,31 @@ export class Listener {
 
   #refuseConnect(request: IncomingMessage, socket: Duplex): void {
     const open = this.#connections.of(request.socket);
-    const reply = open === undefined || open.isBusy ? undefined : this.#handle(request, open);
+    const reply = open === undefined || open.isBusy || open.isOver ? undefined : this.#handle(request, open);
     // A tunnel is refused by the parser, so there is nothing to wait for.
-    if (reply === undefined || reply instanceof Promise) socket.destroy();
+    if (reply === undefined || reply instanceof Promise) socket.end(() => socket.destroy());
     else sendRaw(socket, reply);
+    open?.finish();
   }
 
   /** Bytes that are no HTTP, or too many, or too slow. */
   #refuseMalformed({ code: cause = '' }: NodeJS.ErrnoException, socket: Duplex): void {
     const open = this.#connections.of(socket);
-    const code = parserDenials[cause];
-    // A raw reply would be taken for that of an earlier request whose own is still to come.
-    if (open !== undefined && code !== undefined && socket.writable && !open.isBusy) {
-      sendRaw(socket, this.#parts.handler.refuse(deny(code), open, cause));
-      return;
-    }
+    // What the parser finds behind the last request changes nothing: that one's reply ends the connection.
+    if (open?.isOver === true) return;
+    open?.finish();
+    if (open !== undefined && this.#replyMalformed(open, cause, socket)) return;
     if (cause !== 'ECONNRESET') this.#parts.denials.refusedConnection(open?.address ?? '', cause);
     socket.destroy();
+  }
+
+  /** Whether there was a denial to send and a place for it. */
+  #replyMalformed(open: OpenConnection, cause: string, socket: Duplex): boolean {
+    const code = parserDenials[cause];
+    // A raw reply would be taken for that of an earlier request whose own is still to come.
+    if (code === undefined || !socket.writable || open.isBusy) return false;
+    sendRaw(socket, this.#parts.handler.refuse(deny(code), open, cause));
+    return true;
   }
 }
 
@@ -208,6 +232,7 @@ const parserDenials: Readonly<Record<string, DenialCode>> = {
   HPE_INVALID_EOF_STATE: 'malformed-header',
   HPE_LF_EXPECTED: 'malformed-header',
   HPE_CR_EXPECTED: 'malformed-header',
+  HPE_UNEXPECTED_SPACE: 'malformed-header',
   HPE_STRICT: 'malformed-header',
   HPE_PAUSED_H2_UPGRADE: 'http-version',
 };

@@ -60,6 +60,8 @@ export interface Effects {
 export interface Observed extends Effects {
   readonly from: string;
   readonly replies: readonly RawReply[];
+  /** Replies were to HEAD, so none has a body. */
+  readonly head: boolean;
   /** The server ended the connection by itself. */
   readonly closed: boolean;
 }
@@ -111,7 +113,12 @@ export class Stage {
     node.tokens.policy = ({ length }, { kind }) =>
       issued(`${podCanary}-${kind}-${length}-${node.tokens.calls.length}`, node.timers.now() + half);
     stage.place(options);
-    await node.start({ upstream: stage.#upstream, hosts: metadataHosts, ...options.proxy });
+    try {
+      await node.start({ upstream: stage.#upstream, hosts: metadataHosts, ...options.proxy });
+    } catch (error) {
+      await stage.#close();
+      throw error;
+    }
     await settle();
     stage.observe();
     return stage;
@@ -168,7 +175,7 @@ export class Stage {
     await settle();
     const read = readReplies(connection.received, { head });
     assert.equal(read.rest, '', 'bytes after the last reply');
-    return { ...this.observe(), from, replies: read.replies, closed };
+    return { ...this.observe(), from, replies: read.replies, head, closed };
   }
 
   async stop(): Promise<void> {
@@ -176,10 +183,14 @@ export class Stage {
     this.#assertQuiet();
     const leaks = this.node.lines.filter((line) => secrets.some((secret) => line.includes(secret)));
     await this.node.stop();
+    await this.#close();
+    assert.deepEqual(leaks, [], 'secrets in the log');
+  }
+
+  async #close(): Promise<void> {
     this.#upstream.close();
     await this.recorder.close();
     await this.gce.close();
-    assert.deepEqual(leaks, [], 'secrets in the log');
   }
 
   /** An effect that shows after its exchange was looked at is found here. */
