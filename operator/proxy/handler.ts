@@ -82,7 +82,12 @@ export class RequestHandler {
   }
 
   #outside(answer: TreeAnswer, arrival: Arrival): Reply {
-    if (answer.kind === 'content') return contentReply(answer.contentType, answer.body, answer.etag);
+    if (answer.kind === 'content') {
+      const content = contentReply(answer.contentType, answer.body, answer.etag);
+      // The root is how clients detect the server. On a connection kept from there, Java's later requests would inherit
+      // the detection's connect time-out of 0.5 s, less than the kernel takes to try again while the proxy restarts.
+      return { ...content, close: arrival.request.version === 'root' };
+    }
     if (answer.kind === 'redirect') return redirectReply(arrival.request.host, answer.location);
     return this.#deny(deny('not-found'), contextOf(arrival));
   }

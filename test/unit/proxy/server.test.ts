@@ -232,6 +232,16 @@ describe('identification', () => {
     assert.equal(answer.headers['metadata-flavor'], 'Google');
   });
 
+  it('ends the connection of a detection: Java would open it again within the half second it gives a detection', async () => {
+    const agent = new Agent({ keepAlive: true });
+    const connection = async (path: string): Promise<string | undefined> =>
+      (await node.get(path, { from: '127.0.0.2', agent })).headers.connection;
+    assert.equal(await connection('/'), 'close');
+    assert.equal(await connection(`${v1}/project/project-id`), 'keep-alive');
+    assert.equal(await connection('/computeMetadata/'), 'keep-alive');
+    agent.destroy();
+  });
+
   it('of pods on the host network is never by address', async () => {
     node.snapshots.set({ workloads: [{ ...workload('h', '127.0.0.2', binding('h')), hostNetwork: true }] });
     const pending = node.get(token, { from: '127.0.0.2' });
