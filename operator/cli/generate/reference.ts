@@ -1,17 +1,20 @@
 import { customResourceDefinition, nameMaxLength } from '../../api/v1/crd.ts';
-import { conditionTypes, reasons, type KindDefinition } from '../../api/v1/index.ts';
+import { conditionTypes, reasons, type KindDefinition, type Profile } from '../../api/v1/index.ts';
+import { profiles } from '../../core/policy/profiles.ts';
+import { profileLines } from '../explain.ts';
 import { fieldRows, ruleRows, type FieldRow, type RuleRow } from './fields.ts';
 import { generatedNotice, type GeneratedFile } from './file.ts';
 import { table } from './table.ts';
 
 const folder = 'docs/reference';
 
-/** One page per kind, one for conditions and an index. */
+/** One page per kind, one for conditions, one for profiles and an index. */
 export function referenceFiles(kinds: readonly KindDefinition[]): readonly GeneratedFile[] {
   return [
     { path: `${folder}/README.md`, text: page(indexPage(kinds)) },
     ...kinds.map((kind) => ({ path: `${folder}/${pageName(kind)}`, text: page(kindPage(kind)) })),
     { path: `${folder}/conditions.md`, text: page(conditionsPage()) },
+    { path: `${folder}/profiles.md`, text: page(profilesPage()) },
   ];
 }
 
@@ -34,7 +37,7 @@ function indexPage(kinds: readonly KindDefinition[]): readonly string[] {
     '# Reference',
     'API group `metaveil.dev`, version `v1`. `kubectl get metaveil -A` lists the objects of all kinds.',
     table(['Kind', 'Short name', 'Scope', 'What it is'], rows),
-    'What conditions and reasons mean: [conditions](conditions.md). What the controller measures: [metrics](metrics.md).',
+    'What conditions and reasons mean: [conditions](conditions.md). What each profile hides: [profiles](profiles.md). What the controller measures: [metrics](metrics.md).',
   ];
 }
 
@@ -110,5 +113,18 @@ function conditionsPage(): readonly string[] {
     table(['Type', 'Meaning'], rows(conditionTypes)),
     '## Reasons',
     table(['Reason', 'Meaning'], rows(reasons)),
+  ];
+}
+
+/** Word for word what the command prints. */
+function profilesPage(): readonly string[] {
+  const sections = (Object.keys(profiles) as Profile[]).flatMap((profile) => [
+    `## ${profile}`,
+    ['```', `$ metaveil explain --profile ${profile}`, ...profileLines(profile), '```'].join('\n'),
+  ]);
+  return [
+    '# Profiles',
+    'What each profile conceals and reveals before any policy is asked, from `operator/core/policy/profiles.ts`. Named like the Pod Security Standards; a stricter one never reveals more.',
+    ...sections,
   ];
 }

@@ -129,12 +129,14 @@ describe('metaveil explain POD PATH', () => {
 
 describe('metaveil explain --profile', () => {
   for (const profile of ['Privileged', 'Baseline', 'Restricted'] as const) {
-    it(`prints every row of ${profile}, as text and as data`, async () => {
+    it(`prints every row of ${profile}, as the reference has it, and as data`, async () => {
       const { code, stdout } = await metaveil('explain', '--profile', profile);
       assert.equal(code, 0);
       for (const { pattern, why } of profiles[profile].rows) {
         assert.ok(stdout.split('\n').some((line) => line.includes(` ${pattern} `) && line.endsWith(why)));
       }
+      const reference = await readFile('docs/reference/profiles.md', 'utf8');
+      assert.ok(reference.includes(`$ metaveil explain --profile ${profile}\n${stdout}\`\`\`\n`), stdout);
       const data = await metaveil('explain', '--profile', profile, '-o', 'json');
       assert.deepEqual(JSON.parse(data.stdout), { profile, ...profiles[profile] });
     });

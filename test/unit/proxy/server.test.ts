@@ -375,6 +375,36 @@ describe('values', () => {
     assert.match((await pending).body, /moved-b$/u);
   });
 
+  it('that get concealed end a waiting request in its refusal; a change of what is concealed ends none', async () => {
+    const { emulated } = nodeSettings();
+    const pod = workload('a', '127.0.0.2', binding('a'));
+    const attributes = (secret: string) => nodeSettings({ emulated: { ...emulated, attributes: { secret } } });
+    node.snapshots.set({ settings: attributes('first'), workloads: [pod] });
+    const path = `${v1}/instance/?recursive=true`;
+    const { headers } = await node.get(path, { from: '127.0.0.2' });
+    const wait = `${path}&wait_for_change=true&last_etag=${String(headers['etag'])}`;
+    let answered = false;
+    const pending = node.get(wait, { from: '127.0.0.2' }).finally(() => (answered = true));
+    await node.held();
+    // Baseline conceals it, so its change is none.
+    node.snapshots.set({ settings: attributes('canary-second'), workloads: [pod] });
+    await settle();
+    assert.equal(answered, false);
+    const all: CompiledPolicy = {
+      ...{ uid: 'all' as PolicyUid, kind: 'MetadataPolicy', namespace: 'team', name: 'all', generation: 1 },
+      ...{ mode: 'Enforce', reveal: [] },
+      conceal: [{ source: 'instance', segments: [{ kind: 'literal', text: 'instance' }], subtree: false }],
+    };
+    node.snapshots.set({
+      settings: attributes('canary-second'),
+      workloads: [{ ...pod, policies: [all.uid] }],
+      policies: [all],
+    });
+    const { status, body } = await pending;
+    assert.equal(status, 403);
+    assert.doesNotMatch(body, /canary/);
+  });
+
   it('that do not change answer when the time of the request is over', async () => {
     const path = `${v1}/instance/zone?wait_for_change=true&timeout_sec=60`;
     const pending = node.get(path, { from: '127.0.0.2' });

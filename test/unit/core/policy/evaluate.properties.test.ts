@@ -119,6 +119,17 @@ describe('evaluate', () => {
     );
   });
 
+  it('under an Audit MetadataProxy no policy changes an answer', () => {
+    fc.assert(
+      fc.property(anySubject, path, version, (subject, asked, api) => {
+        const audited = { ...subject, settings: settings({ ...subject.settings, mode: 'Audit' }) };
+        const alone = evaluate({ ...audited, policies: [] }, asked, api);
+        assert.deepEqual({ ...evaluate(audited, asked, api), audit: [] }, { ...alone, audit: [] });
+      }),
+      runs,
+    );
+  });
+
   it('a legacy path shows no more than its v1 path', () => {
     fc.assert(
       fc.property(anySubject, path, (subject, asked) => {

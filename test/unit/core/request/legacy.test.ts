@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { evaluate } from '../../../../operator/core/policy/evaluate.ts';
 import { denyLegacy } from '../../../../operator/core/request/denials.ts';
+import type { CompiledPolicy } from '../../../../operator/core/snapshot/types.ts';
 import { parseRequest } from '../../../../operator/core/request/parse.ts';
+import { cmdp, subject, wordFor } from '../policy/subjects.ts';
 import { accepted, get, verdict } from './raw.ts';
 
 describe('legacy paths in every spelling, with the v1 path that replaces them', () => {
@@ -40,6 +43,21 @@ describe('legacy paths in every spelling, with the v1 path that replaces them', 
       assert.equal(request.path.join('/'), v1Path);
     });
   }
+
+  it('each is refused where a policy or the profile denies them, and decided like its v1 path where one allows them', () => {
+    const conceal = ['instance/attributes/kube-env', 'instance/service-accounts/*/token'];
+    const open = { profile: 'Privileged', conceal } as const;
+    for (const [target] of rows) {
+      const { path } = accepted(get(target));
+      const legacy = (...policies: readonly CompiledPolicy[]) => evaluate(subject(policies), path, 'legacy');
+      const denied = [legacy(), legacy(cmdp('a', { ...open, legacyEndpoints: 'Deny' }))];
+      for (const decision of denied) assert.equal(wordFor(decision), 'concealed-by-legacy', target);
+      const allowing = cmdp('a', { ...open, legacyEndpoints: 'Allow' });
+      assert.equal(wordFor(legacy(allowing)), wordFor(evaluate(subject([allowing]), path)), target);
+      const both = legacy(allowing, cmdp('b', { legacyEndpoints: 'Deny' }));
+      assert.equal(wordFor(both), 'concealed-by-legacy', target);
+    }
+  });
 
   it('is recognised with or without Metadata-Flavor, so that its own refusal is given', () => {
     assert.equal(verdict(parseRequest(get('/0.1/meta-data/', ['Host', 'metadata']))), 'accepted');
