@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import type { Network } from '../../netns/network.ts';
 import { addresses, metadataServer, nodeNetwork } from '../../netns/topology.ts';
 import { ClientProcess, type Asked, type Reply } from '../client-process.ts';
+import { run } from './command.ts';
 import type { ConformanceClient, Operation, PreparedClient } from './contract.ts';
 import { client as go } from './go.ts';
 import { client as java } from './java.ts';
@@ -233,4 +234,16 @@ describe('conformance clients', () => {
       }
     });
   }
+});
+
+describe('the preparation of a client', () => {
+  it('fails with the name of a program that is missing', async () => {
+    await assert.rejects(run(['metaveil-no-such-compiler', '--fast']), {
+      message: 'metaveil-no-such-compiler --fast: this program is not installed, and a conformance client needs it',
+    });
+  });
+
+  it('fails with the last words of a program that failed', async () => {
+    await assert.rejects(run(['sh', '-c', 'echo first; echo second >&2; exit 3']), /failed \(3\):\nfirst\n+second/);
+  });
 });
