@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { canonicalAddress } from './address.ts';
@@ -9,12 +10,22 @@ export interface ConnectionLimits {
   /** Requests of one source address that wait for their reply at a time. */
   readonly requestsPerPod: number;
   readonly requestsPerConnection: number;
+  /** Requests of one connection whose replies its peer has not taken. No known client sends a second one. */
+  readonly pipelinedRequests: number;
+  /** Bytes of replies to one source address that it has not taken; one reply alone may be longer. */
+  readonly unreadBytesPerPod: number;
 }
 
 /** What one source address has open. */
 interface Source {
   connections: number;
   waiting: number;
+  unreadBytes: number;
+}
+
+/** One request, from its arrival until its reply is taken or its connection ends. */
+export interface Turn {
+  replyBytes: number;
 }
 
 /** One open connection and what its source may still do. */
@@ -27,6 +38,9 @@ export class OpenConnection implements Connection {
   /** Made when the first request waits: most connections never have one that does. */
   #ending: AbortController | undefined;
   #isEnding = false;
+  #unanswered = 0;
+  #unreadBytes = 0;
+  #isGone = false;
   #waiting = 0;
   #requests = 0;
   #isOver = false;
@@ -43,9 +57,9 @@ export class OpenConnection implements Connection {
     return this.#ending.signal;
   }
 
-  /** Whether a reply is outstanding: no other reply may be written before it. */
+  /** Whether a reply is outstanding that is not yet on its way: no other reply may be written before it. */
   get isBusy(): boolean {
-    return this.#waiting > 0;
+    return this.#waiting > 0 || this.#unanswered > 1;
   }
 
   /** Whether the source has as many requests waiting as it may. */
@@ -69,6 +83,26 @@ export class OpenConnection implements Connection {
     return this.#requests >= this.#limits.requestsPerConnection;
   }
 
+  /** Takes a request in; undefined if the peer sends on and on without taking the replies. */
+  take(response: ServerResponse): Turn | undefined {
+    if (this.#unanswered >= this.#limits.pipelinedRequests) return undefined;
+    const turn = { replyBytes: 0 };
+    this.#unanswered += 1;
+    response.once('close', () => this.#finish(turn));
+    return turn;
+  }
+
+  /** Counts the bytes of a reply; false if its source has to read others first. */
+  mayReply(turn: Turn, bytes: number): boolean {
+    if (this.#isGone) return true;
+    const { unreadBytes } = this.#source;
+    if (unreadBytes > 0 && unreadBytes + bytes > this.#limits.unreadBytesPerPod) return false;
+    turn.replyBytes = bytes;
+    this.#unreadBytes += bytes;
+    this.#source.unreadBytes += bytes;
+    return true;
+  }
+
   /** Counts a request whose reply takes time. Returns how to end the count. */
   begin(): () => void {
     this.#source.waiting += 1;
@@ -83,6 +117,20 @@ export class OpenConnection implements Connection {
   end(): void {
     this.#isEnding = true;
     this.#ending?.abort();
+  }
+
+  /** The connection is gone, and with it what was to be sent on it. */
+  closed(): void {
+    this.end();
+    this.#isGone = true;
+    this.#source.unreadBytes -= this.#unreadBytes;
+  }
+
+  #finish(turn: Turn): void {
+    if (this.#isGone) return;
+    this.#unanswered -= 1;
+    this.#unreadBytes -= turn.replyBytes;
+    this.#source.unreadBytes -= turn.replyBytes;
   }
 }
 
@@ -99,7 +147,7 @@ export class Connections {
   /** Registers a new connection; undefined if its source has too many. */
   accept(socket: Socket): OpenConnection | undefined {
     const address = canonicalAddress(socket.remoteAddress ?? '') ?? '';
-    const source = this.#sources.get(address) ?? { connections: 0, waiting: 0 };
+    const source = this.#sources.get(address) ?? { connections: 0, waiting: 0, unreadBytes: 0 };
     if (source.connections >= this.#limits.connectionsPerPod) return undefined;
     source.connections += 1;
     this.#sources.set(address, source);
@@ -107,7 +155,7 @@ export class Connections {
     this.#open.set(socket, open);
     socket.once('close', () => {
       this.#open.delete(socket);
-      open.end();
+      open.closed();
       source.connections -= 1;
       if (source.connections === 0) this.#sources.delete(address);
     });

@@ -3,7 +3,7 @@ import type { AddressInfo, DropArgument, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { deny, type DenialCode } from '../core/request/denials.ts';
 import { describeError, type Logger } from '../telemetry/log.ts';
-import { Connections, type ConnectionLimits, type OpenConnection } from './connections.ts';
+import { Connections, type ConnectionLimits, type OpenConnection, type Turn } from './connections.ts';
 import type { DenialLog } from './denial-log.ts';
 import type { RequestHandler } from './handler.ts';
 import { denialReply, type Reply } from './replies.ts';
@@ -28,6 +28,8 @@ export const defaultLimits: ListenerLimits = {
   headerBytes: 16_384,
   headerCount: 64,
   requestsPerConnection: 10_000,
+  pipelinedRequests: 8,
+  unreadBytesPerPod: 4 << 20,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   keepAliveTimeoutMs: 75_000,
@@ -111,19 +113,25 @@ export class Listener {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    const open = this.#connections.of(request.socket);
-    if (open === undefined) {
-      request.socket.destroy();
+    const { socket } = request;
+    const open = this.#connections.of(socket);
+    if (open?.isOver === true) {
+      stopParser(socket);
       return;
     }
-    // node:http still parses what was pipelined behind the last request.
-    if (open.isOver) return;
+    const turn = open?.take(response);
+    if (open === undefined || turn === undefined) {
+      this.#cut(socket, open);
+      return;
+    }
     // node:http's own limit announces the end of a connection but leaves it open.
     if (open.isLastRequest()) response.shouldKeepAlive = false;
     if (!response.shouldKeepAlive) open.finish();
+    const send = (reply: Reply): void =>
+      this.#send(request, response, { reply: this.#affordable(reply, open, turn), open });
     const reply = this.#handle(request, open);
     if (!(reply instanceof Promise)) {
-      this.#send(request, response, { reply, open });
+      send(reply);
       return;
     }
     const done = open.begin();
@@ -131,8 +139,23 @@ export class Listener {
       .catch((error: unknown) => this.#failed(error))
       .then((settled) => {
         done();
-        this.#send(request, response, { reply: settled, open });
+        send(settled);
       });
+  }
+
+  /** Ends a connection whose peer sends on and on without taking the replies. */
+  #cut(socket: Socket, open: OpenConnection | undefined): void {
+    if (open !== undefined && !socket.destroyed) {
+      this.#parts.denials.refusedConnection(open.address, 'too many requests before their replies are read');
+    }
+    stopParser(socket);
+    socket.destroy();
+  }
+
+  /** The reply, or the refusal of one that its pod has no room for. */
+  #affordable(reply: Reply, open: OpenConnection, turn: Turn): Reply {
+    if (open.mayReply(turn, reply.body.length)) return reply;
+    return this.#parts.handler.refuse(deny('too-many-requests'), open, 'earlier replies are not read');
   }
 
   #handle(request: IncomingMessage, connection: OpenConnection): Reply | Promise<Reply> {
@@ -193,6 +216,20 @@ export class Listener {
     sendRaw(socket, this.#parts.handler.refuse(deny(code), open, cause));
     return true;
   }
+}
+
+/** Where node:http keeps a connection's parser and what that calls with each request. */
+type ParsedSocket = Socket & { readonly parser?: { onIncoming: unknown } | null };
+
+/** Told to upgrade the connection; from there on the bytes are not HTTP any more. */
+const upgrade = 2;
+
+/**
+ * Has the parser leave alone what else was read. Otherwise it makes hundreds of requests of it before the end of the
+ * connection counts, on all connections of a pod at once: tens of megabytes. node:http has no public way.
+ */
+function stopParser({ parser }: ParsedSocket): void {
+  if (parser) parser.onIncoming = () => upgrade;
 }
 
 function createLimitedServer(limits: ListenerLimits): Server {
