@@ -140,7 +140,7 @@ describe('T14: too slow', () => {
       // The limit, and node:http's check of it once a second; far below the 200 pieces' ten seconds.
       assert.ok(performance.now() - begin < 5_000);
       await dripping;
-      const seen = { ...stage.observe(), from: pods.bound, replies: [], closed: true };
+      const seen = { ...stage.observe(), from: pods.bound, replies: [], closed: true, head: false };
       refused(seen, 'ERR_HTTP_REQUEST_TIMEOUT');
     });
   }
@@ -237,7 +237,7 @@ describe('T14: requests whose replies are not taken', () => {
     unsubscribe('http.server.request.start', count);
     assert.equal(received, '', 'the first waits, so nothing was answered');
     assert.ok(parsed <= 2 * pipelinedRequests, `${parsed} requests were made of what was read`);
-    const seen = { ...stage.observe(), from: pods.bound, replies: [], closed: true };
+    const seen = { ...stage.observe(), from: pods.bound, replies: [], closed: true, head: false };
     refused(seen, 'too many requests before their replies are read');
     await othersAreServedFrom('test-project');
   });
