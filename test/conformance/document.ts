@@ -63,7 +63,8 @@ One process of the client goes through all states:
 
 - **cold**: the proxy has just begun to listen, and no token is cached anywhere.
 - **warm**: everything is asked again of new credential objects, and Google is asked for nothing.
-- **proxy restarted**: the proxy is killed and started again, and the client asks without waiting for it.
+- **proxy restarted**: between two requests the proxy is killed and started again; connections that the client had kept
+  are gone.
 - **503, then fine**: Google's STS answers 503 until 0.4 s after the client's request has met it; for the unbound pod the
   node's metadata server does. What is asked for is cached nowhere: an identity token, an access token with other
   scopes, the project.

@@ -127,15 +127,16 @@ export class ConformanceStage implements AsyncDisposable {
     await this.node.endProxy('SIGKILL');
     this.node.forgetSnapshot();
     this.#renewBindings();
-    const listening = this.node.next('proxy-listening');
-    this.node.startProxy();
-    await listening;
+    await this.#listening();
   }
 
-  /** Kills the proxy and starts it again, without waiting for it: a pod's next request may come before it listens. */
+  /**
+   * Kills the proxy and starts it again, with the snapshot it left behind. Resolves when it listens: how long it is away
+   * depends on the machine, and Java waits 0.5 s for a connection.
+   */
   async restartProxy(): Promise<void> {
     await this.node.endProxy('SIGKILL');
-    this.node.startProxy();
+    await this.#listening();
   }
 
   /**
@@ -188,9 +189,7 @@ export class ConformanceStage implements AsyncDisposable {
     const spec = { platform: 'None', interception: 'None', emulated } as const;
     this.plane.apply(metadataProxy({ name: 'default', spec, metadata: { generation: 3 } }));
     await this.node.endProxy('SIGTERM');
-    const listening = this.node.next('proxy-listening');
-    this.node.startProxy({ redirected: false });
-    await listening;
+    await this.#listening({ redirected: false });
   }
 
   /** How often a token was asked for at Google. */
@@ -212,6 +211,12 @@ export class ConformanceStage implements AsyncDisposable {
     await this.plane[Symbol.asyncDispose]();
     await this.gce.close();
     for (const storage of Object.values(this.storages)) await storage[Symbol.asyncDispose]();
+  }
+
+  async #listening(how: { readonly redirected?: boolean } = {}): Promise<void> {
+    const listening = this.node.next('proxy-listening');
+    this.node.startProxy(how);
+    await listening;
   }
 
   /** As after an edit of each: their tokens are dropped on the node and in the controller. */
