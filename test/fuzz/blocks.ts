@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { HandlerStage, shippedHandler, type MakeHandler } from './handler.ts';
 import { emptyTally, product, stageFor, tryInMemory, type Side, type Tally } from './memory.ts';
 import type { World } from './reference.ts';
-import { bytesOf, requests, wireEdit, type FuzzRequest, type WireEdit } from './requests.ts';
+import { bytesOf, requests, sequences, wireEdit, type FuzzRequest } from './requests.ts';
 import { SocketStage } from './sockets.ts';
 import { worlds } from './worlds.ts';
 
@@ -21,6 +21,8 @@ export interface Case {
   readonly layer: Layer;
   readonly world: World;
   readonly request: FuzzRequest;
+  /** What came before it on its connection. */
+  readonly before?: FuzzRequest;
   /** What is sent instead of the request's own bytes. */
   readonly wire?: string;
 }
@@ -96,18 +98,22 @@ function inMemory(block: Block, made: readonly World[], side: Side): BlockResult
   const property = fc.property(fc.nat(made.length - 1), requests, (world, request) =>
     tryInMemory(request, at(stages, world), side, tally),
   );
-  return resultOf(block, made, tally, fc.check(property, { seed: block.seed, numRuns: block.cases }));
+  const details = fc.check(property, { seed: block.seed, numRuns: block.cases });
+  const [world = 0, request] = details.counterexample ?? [];
+  return resultOf(block, tally, details, request && { world: at(made, world), request });
 }
 
 async function inHandler(block: Block, made: readonly World[], make: MakeHandler): Promise<BlockResult> {
   const tally = emptyTally();
   const stages = made.map((world) => new HandlerStage(world, make));
-  const property = fc.asyncProperty(fc.nat(made.length - 1), requests, (world, request) =>
-    at(stages, world).try(request, tally),
-  );
+  const property = fc.asyncProperty(fc.nat(made.length - 1), sequences, async (world, { before, request }) => {
+    if (before !== undefined) await at(stages, world).try(before, emptyTally());
+    await at(stages, world).try(request, tally);
+  });
   const details = await fc.check(property, { seed: block.seed, numRuns: block.cases });
   for (const stage of stages) stage.close();
-  return resultOf(block, made, tally, details);
+  const [world = 0, sequence] = details.counterexample ?? [];
+  return resultOf(block, tally, details, sequence && { world: at(made, world), ...sequence });
 }
 
 async function overSockets(block: Block, made: readonly World[]): Promise<BlockResult> {
@@ -119,7 +125,10 @@ async function overSockets(block: Block, made: readonly World[]): Promise<BlockR
     );
     // A finding of the node's server stays, so the first one is not made smaller.
     const details = await fc.check(property, { seed: block.seed, numRuns: block.cases, endOnFailure: true });
-    return resultOf(block, onOneNode(made), tally, details);
+    const [world = 0, request, edit] = details.counterexample ?? [];
+    const wire = request && edit?.(bytesOf(request.raw));
+    const found = request && { world: at(onOneNode(made), world), request, ...(wire !== undefined && { wire }) };
+    return resultOf(block, tally, details, found);
   } finally {
     await stage.close();
   }
@@ -132,34 +141,37 @@ function onOneNode(made: readonly World[]): readonly World[] {
 
 interface Details {
   readonly failed: boolean;
-  readonly counterexample: readonly [world: number, request: FuzzRequest, edit?: WireEdit | undefined] | null;
   readonly errorInstance: unknown;
 }
 
-function resultOf({ layer }: Block, made: readonly World[], tally: Tally, details: Details): BlockResult {
-  if (!details.failed || details.counterexample === null) return { layer, tally };
-  const [world, request, edit] = details.counterexample;
-  const message =
-    details.errorInstance instanceof Error ? details.errorInstance.message : String(details.errorInstance);
+function resultOf(
+  { layer }: Block,
+  tally: Tally,
+  details: Details,
+  found: Omit<Case, 'layer'> | undefined,
+): BlockResult {
+  if (!details.failed || found === undefined) return { layer, tally };
+  const { errorInstance: error } = details;
   return {
     layer,
     tally,
-    finding: {
-      case: { layer, world: at(made, world), request, ...(edit && { wire: edit(bytesOf(request.raw)) }) },
-      message,
-    },
+    finding: { case: { layer, ...found }, message: error instanceof Error ? error.message : String(error) },
   };
 }
 
 /** Runs one case again. Throws what it threw. */
 export async function replay(
-  { layer, world, request, wire }: Case,
+  { layer, world, before, request, wire }: Case,
   { side = product, makeHandler = shippedHandler }: Trial = {},
 ): Promise<Tally> {
   const tally = emptyTally();
   if (layer === 'memory') tryInMemory(request, stageFor(world, side), side, tally);
-  else if (layer === 'handler') await new HandlerStage(world, makeHandler).try(request, tally);
-  else {
+  else if (layer === 'handler') {
+    const stage = new HandlerStage(world, makeHandler);
+    if (before !== undefined) await stage.try(before, emptyTally());
+    await stage.try(request, tally);
+    stage.close();
+  } else {
     const stage = await SocketStage.start([world]);
     await stage.try(0, request, tally, wire).finally(() => stage.close());
   }

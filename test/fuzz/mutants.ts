@@ -1,9 +1,11 @@
 /** Bugs that metadata proxies have had or could have, each planted in what is on trial: the fuzz must find every one. */
 import type { PolicySubject } from '../../operator/core/policy/decision.ts';
 import { evaluatorOf, type Evaluator } from '../../operator/core/policy/evaluate.ts';
+import type { RawRequest } from '../../operator/core/request/canonical.ts';
 import { deny } from '../../operator/core/request/denials.ts';
 import { parseRequest } from '../../operator/core/request/parse.ts';
 import { RequestHandler } from '../../operator/proxy/handler.ts';
+import type { Reply } from '../../operator/proxy/replies.ts';
 import type { PassedRequest } from '../../operator/proxy/upstream-answer.ts';
 import { planUpstream, type UpstreamPlan } from '../../operator/proxy/upstream-question.ts';
 import type { Trial } from './blocks.ts';
@@ -95,6 +97,22 @@ function passing(bug: string, change: (passed: PassedRequest, world: World) => P
   return { bug, layer: 'handler', trial: { makeHandler } };
 }
 
+/** Answers a request like the one before it on its connection if `keyOf` says so. */
+function remembering(bug: string, keyOfRequest: (raw: RawRequest) => string): Mutant {
+  const makeHandler: MakeHandler = (parts) => {
+    const handler = new RequestHandler(parts);
+    let last: { readonly key: string; readonly reply: Reply | Promise<Reply> } | undefined;
+    return {
+      handle: (raw, connection) => {
+        const key = keyOfRequest(raw);
+        if (last?.key !== key) last = { key, reply: handler.handle(raw, connection) };
+        return last.reply;
+      },
+    };
+  };
+  return { bug, layer: 'handler', trial: { makeHandler } };
+}
+
 const openTo = (world: World): Evaluator => evaluatorOf(subjectOf({ ...world, mode: 'Audit' }));
 
 export const mutants: readonly Mutant[] = [
@@ -146,6 +164,8 @@ export const mutants: readonly Mutant[] = [
     parse: () => ({ kind: 'rejected', rejection: { denial: deny('concealed'), detail: 'always' } }),
   }),
   withPath('refuses an e-mail with its @ escaped', (path) => (path.includes('%40') ? '//' : path)),
+  remembering('remembers the last reply of a connection by its path', ({ target }) => target.split('?')[0] ?? ''),
+  remembering('remembers the last reply of a connection by its path in any case', ({ target }) => target.toLowerCase()),
   passing('does not filter documents', (passed, world) =>
     passed.request.query.recursive === true ? { ...passed, filter: openTo(world).evaluate } : passed,
   ),

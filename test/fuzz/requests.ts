@@ -319,6 +319,33 @@ export const requests: fc.Arbitrary<FuzzRequest> = fc.oneof(
   { weight: 1, arbitrary: garbage },
 );
 
+/** What came before a request on its connection: something like it, because what is remembered of one may serve the other. */
+export interface Sequence {
+  readonly before?: FuzzRequest;
+  readonly request: FuzzRequest;
+}
+
+const style = fc.record({ query: fc.nat(29), unknown: fc.nat(39), extra: fc.nat(29), how: fc.nat(15) });
+const samePlace: fc.Arbitrary<Sequence> = fc
+  .tuple(fc.nat(places.length - 1), fc.nat(9), style, style)
+  .map(([place, old, first, second]) => ({
+    before: honestRequest(pick(places, place), old, first),
+    request: honestRequest(pick(places, place), old, second),
+  }));
+const alike: fc.Arbitrary<Sequence> = fc
+  .tuple(honest, few, fc.boolean())
+  .map(([request, mutations, isFirst]) =>
+    isFirst
+      ? { before: mutated(request, mutations), request }
+      : { before: request, request: mutated(request, mutations) },
+  );
+
+export const sequences: fc.Arbitrary<Sequence> = fc.oneof(
+  { weight: 2, arbitrary: requests.map((request) => ({ request })) },
+  { weight: 1, arbitrary: samePlace },
+  { weight: 1, arbitrary: alike },
+);
+
 /** What happens to the bytes of a request on its way: nothing, most of the time. */
 export type WireEdit = (bytes: string) => string;
 
