@@ -25,8 +25,21 @@ export interface PodReport {
 }
 
 export function resourceLines(objects: readonly CustomObject[]): readonly string[] {
-  const rows = objects.map((object) => [object.kind, keyOf(object), ...stateOf(object.status?.conditions)]);
-  return table([['KIND', 'NAME', 'READY', 'REASON'], ...rows]);
+  const rows = objects.map((object) => [
+    object.kind,
+    keyOf(object),
+    ...stateOf(object.status?.conditions),
+    countedOf(object),
+  ]);
+  return table([['KIND', 'NAME', 'READY', 'REASON', 'COUNTED'], ...rows]);
+}
+
+/** What a policy did to requests so far; '' for nothing, and for what counts nothing. */
+function countedOf(object: CustomObject): string {
+  if (object.kind !== 'MetadataPolicy' && object.kind !== 'ClusterMetadataPolicy') return '';
+  const { concealed = 0, wouldConceal = 0, legacy = 0 } = object.status ?? {};
+  const counts = Object.entries({ concealed, 'would be concealed': wouldConceal, legacy });
+  return counts.flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`])).join(', ');
 }
 
 function stateOf(conditions: readonly Condition[] | undefined): readonly string[] {
