@@ -64,7 +64,35 @@ describe('kubectl apply -k config/default', () => {
   });
 });
 
+/** The fields of the Prometheus operator's kind that we use: its own definition is not at hand. */
+const serviceMonitors = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'servicemonitors.monitoring.coreos.com' },
+  spec: {
+    group: 'monitoring.coreos.com',
+    scope: 'Namespaced',
+    names: { kind: 'ServiceMonitor', plural: 'servicemonitors', singular: 'servicemonitor' },
+    versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: serviceMonitorSchema() } }],
+  },
+};
+
+function serviceMonitorSchema() {
+  const string = { type: 'string' };
+  const matchLabels = { type: 'object', additionalProperties: string };
+  const endpoint = { type: 'object', properties: { port: string, interval: string } };
+  const selector = { type: 'object', properties: { matchLabels } };
+  const spec = { type: 'object', properties: { selector, endpoints: { type: 'array', items: endpoint } } };
+  return { type: 'object', properties: { spec } };
+}
+
 describe('config/', () => {
+  before(async () => {
+    await kubectlOk(cluster, ['apply', '-f', '-'], JSON.stringify(serviceMonitors));
+    const name = `crd/${serviceMonitors.metadata.name}`;
+    await kubectlOk(cluster, ['wait', '--for=condition=Established', name, '--timeout=30s']);
+  });
+
   const folders = readdirSync(config, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   const kustomized = folders
     .map(({ name }) => name)
@@ -78,6 +106,7 @@ describe('config/', () => {
       'gke',
       'instances',
       'manager',
+      'prometheus',
       'rbac',
       'startup-taint',
       'sts-audience',
