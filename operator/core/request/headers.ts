@@ -58,17 +58,21 @@ export function checkFraming(headers: Headers): Rejection | undefined {
  */
 const forwardingHeaders = new Set([
   'forwarded',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-server',
+  'forwarded-for',
   'x-original-forwarded-for',
   'x-original-host',
   'x-original-url',
+  'x-originating-ip',
   'x-rewrite-url',
   'x-real-ip',
+  'x-remote-ip',
+  'x-remote-addr',
   'x-client-ip',
   'x-cluster-client-ip',
+  'client-ip',
   'true-client-ip',
+  'cf-connecting-ip',
+  'fastly-client-ip',
   'via',
 ]);
 
@@ -76,9 +80,13 @@ const forwardingHeaders = new Set([
 export function checkForwarding(headers: Headers): Rejection | undefined {
   for (const name of headers.keys()) {
     const hyphenated = name.includes('_') ? name.replaceAll('_', '-') : name;
-    if (forwardingHeaders.has(hyphenated)) return reject('forwarded-request', 'forwarding header');
+    if (isForwarding(hyphenated)) return reject('forwarded-request', 'forwarding header');
   }
   return undefined;
+}
+
+function isForwarding(name: string): boolean {
+  return name.startsWith('x-forwarded') ? name !== 'x-forwarded-proto' : forwardingHeaders.has(name);
 }
 
 /** A page in a browser or a naive SSRF cannot set this header; so exactly once, exactly this value. */

@@ -42,8 +42,9 @@ function isPort(port: string | undefined): boolean {
 }
 
 function isAcceptedAddress(name: string, accepted: AcceptedHosts): boolean {
-  const bare = name.startsWith('[') ? name.slice(1, -1) : name;
-  return accepted.addresses.includes(bare);
+  const isBracketed = name.startsWith('[');
+  const bare = isBracketed ? name.slice(1, -1) : name;
+  return isBracketed === bare.includes(':') && accepted.addresses.includes(bare);
 }
 
 const names = ['metadata.google.internal', 'metadata'];
