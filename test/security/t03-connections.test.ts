@@ -20,6 +20,8 @@ type Expected = { readonly status: number; readonly code: DenialCode };
 const ok = get(harmless);
 const asked = canonicalRequest(`${harmless}?alt=json`);
 const name = `${v1}/instance/name`;
+/** Answered at once, without a decision. */
+const versions = '/computeMetadata/';
 const concealed: Expected = { status: 403, code: 'concealed' };
 const inner = get(kubeEnv);
 
@@ -60,7 +62,7 @@ describe('T03 pipelining: a request behind one that ends the connection is not i
   ];
   for (const [what, bytes, expected] of rows) {
     it(`${what}: ${expected.code}, once, and silence`, async () => {
-      for (const behind of [inner, inner + inner, 'garbage\r\n\r\n', `${token}`, 'CONNECT x:80 HTTP/1.1\r\n\r\n']) {
+      for (const behind of [inner, inner + inner, 'garbage\r\n\r\n', get(token), 'CONNECT x:80 HTTP/1.1\r\n\r\n']) {
         denied(await stage.send(bytes + behind, { from: pods.privileged }), expected);
         denied(await stage.send([bytes, behind], { from: pods.privileged }), expected);
       }
@@ -96,7 +98,7 @@ describe('T03 pipelining: each request by itself, replies in order', () => {
       [inner + ok, [403, 200]],
       [ok + inner, [200, 403]],
       [inner + ok + inner + ok, [403, 200, 403, 200]],
-      [get('/') + inner + ok, [200, 403, 200]],
+      [get(versions) + inner + ok, [200, 403, 200]],
     ] as const) {
       const seen = await stage.send(bytes, { replies: order.length });
       assert.deepEqual(
@@ -105,7 +107,7 @@ describe('T03 pipelining: each request by itself, replies in order', () => {
       );
       for (const reply of seen.replies) {
         if (reply.status === 403) assertDenialReply(reply, concealed);
-        else assert.ok(['my-project', 'computeMetadata/\n'].includes(reply.body), reply.body);
+        else assert.ok(['my-project', 'v1/\n'].includes(reply.body), reply.body);
       }
       for (const line of seen.lines) assertDenialLine(line, pods.bound, { ...concealed, line: { path: kubeEnv } });
       assert.equal(seen.lines.length, order.filter((status) => status === 403).length);
@@ -132,16 +134,16 @@ describe('T03 pipelining: each request by itself, replies in order', () => {
   });
 
   it('a slow answer is not overtaken by a quick one', async () => {
-    const seen = await stage.send(get(name) + get('/') + inner, { replies: 3 });
+    const seen = await stage.send(get(name) + get(versions) + inner, { replies: 3 });
     assert.deepEqual(
       seen.replies.map(({ body }) => body),
-      ['node-1', 'computeMetadata/\n', 'This metadata endpoint is concealed.'],
+      ['node-1', 'v1/\n', 'This metadata endpoint is concealed.'],
     );
     assert.deepEqual(seen.upstream, [canonicalRequest(`${name}?alt=json`)]);
   });
 
   it('a hundred requests get a hundred replies, each its own', async () => {
-    const seen = await stage.send((get('/') + inner).repeat(50), { replies: 100 });
+    const seen = await stage.send((get(versions) + inner).repeat(50), { replies: 100 });
     assert.deepEqual(
       seen.replies.map(({ status }) => status),
       Array.from({ length: 100 }, (_, index) => (index % 2 === 0 ? 200 : 403)),
@@ -153,7 +155,7 @@ describe('T03 pipelining: each request by itself, replies in order', () => {
   it('a HEAD between two GETs has no body that would be read as the next reply', async () => {
     const head = lines(`HEAD ${harmless} HTTP/1.1`, hostLine, flavorLine);
     const connection = await stage.open(pods.bound);
-    connection.send(get('/') + head + get('/', 'Connection: close'));
+    connection.send(get(versions) + head + get(versions, 'Connection: close'));
     const text = await connection.ended;
     assert.equal(text.split('HTTP/1.1 200 OK').length, 4);
     assert.equal(text.split('my-project').length, 1);
