@@ -1,5 +1,5 @@
 /**
- * `npm run generate`: writes CRDs, reference docs and PROJECT from the schema consts. With `--check` it writes
+ * `npm run generate`: writes CRDs, reference docs and PROJECT from the schema consts and tables in code. With `--check` it writes
  * nothing and exits with 1 if a file is stale.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';

@@ -34,9 +34,8 @@ const fallbackPatienceMs = 1_500;
 /** Tokens held per owner besides the one every client asks for. */
 export const maxOtherTokens = 32;
 
-const maxFetchesAtOnce = 16;
-const fetchBurst = 32;
-const fetchRefillMs = 1_000;
+/** Fetches of these: under way together, at once after a pause, and the time after which there may be one more, in ms. */
+export const otherFetches = { together: 16, burst: 32, refillMs: 1_000 } as const;
 
 const unavailable: TokenRefusal = { kind: 'unavailable', retryAfterMs: 1_000 };
 /** The outcome of a fetch that the controller did not answer; logged where it failed. */
@@ -56,7 +55,7 @@ export class OwnerTokens {
     this.#owner = owner;
     this.#parts = parts;
     this.#default = new TokenSlot({ kind: 'access', scopes: defaultScopes(owner.pods[0].binding) });
-    this.#budget = new Budget(fetchBurst, fetchRefillMs, parts.timers.now());
+    this.#budget = new Budget(otherFetches.burst, otherFetches.refillMs, parts.timers.now());
   }
 
   get bindingName(): string {
@@ -141,7 +140,7 @@ export class OwnerTokens {
   /** The one token that every client asks for is never held back by what else a pod asks for. */
   #mayFetch(slot: TokenSlot): boolean {
     if (slot === this.#default) return true;
-    return this.#fetches.size < maxFetchesAtOnce && this.#budget.take(this.#parts.timers.now());
+    return this.#fetches.size < otherFetches.together && this.#budget.take(this.#parts.timers.now());
   }
 
   #fetch(slot: TokenSlot, pod: PodUid): Promise<void> {

@@ -37,7 +37,7 @@ function indexPage(kinds: readonly KindDefinition[]): readonly string[] {
     '# Reference',
     'API group `metaveil.dev`, version `v1`. `kubectl get metaveil -A` lists the objects of all kinds.',
     table(['Kind', 'Short name', 'Scope', 'What it is'], rows),
-    'What conditions and reasons mean: [conditions](conditions.md). What each profile hides: [profiles](profiles.md). What the controller measures: [metrics](metrics.md).',
+    'What conditions and reasons mean: [conditions](conditions.md). What each profile hides: [profiles](profiles.md). What a pod is refused, and its limits: [refusals](refusals.md). What the controller measures: [metrics](metrics.md).',
   ];
 }
 

@@ -1,4 +1,5 @@
 import type { Rejection } from './canonical.ts';
+import { requestLimits } from './limits.ts';
 import { reject } from './rejection.ts';
 
 /** Values by lower-case name, every occurrence kept: which of two a server would pick is never our guess. */
@@ -7,17 +8,13 @@ export type Headers = ReadonlyMap<string, readonly string[]>;
 export type ReadHeaders =
   { readonly kind: 'read'; readonly headers: Headers } | { readonly kind: 'rejected'; readonly rejection: Rejection };
 
-/** Real clients send at most a dozen headers; a service mesh adds a few. */
-const maxHeaders = 64;
-const maxHeaderBytes = 16 * 1024;
-
 const tokenName = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 // eslint-disable-next-line no-control-regex -- control bytes are what this looks for
 const controlByte = /[\x00-\x08\x0a-\x1f\x7f]/;
 
 /** Groups the raw pairs, bounded in count and size. */
 export function readHeaders(rawHeaders: readonly string[]): ReadHeaders {
-  if (rawHeaders.length > maxHeaders * 2) return rejected('headers-too-large', 'more than 64 headers');
+  if (rawHeaders.length > requestLimits.headers * 2) return rejected('headers-too-large', 'more than 64 headers');
   const headers = new Map<string, string[]>();
   let bytes = 0;
   for (let index = 0; index < rawHeaders.length; index += 2) {
@@ -30,7 +27,7 @@ export function readHeaders(rawHeaders: readonly string[]): ReadHeaders {
     if (values === undefined) headers.set(key, [value]);
     else values.push(value);
   }
-  if (bytes > maxHeaderBytes) return rejected('headers-too-large', 'headers above 16 KiB');
+  if (bytes > requestLimits.headerBytes) return rejected('headers-too-large', 'headers above 16 KiB');
   return { kind: 'read', headers };
 }
 

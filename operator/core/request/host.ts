@@ -1,6 +1,7 @@
 import { metadataAddresses } from '../names.ts';
 import type { AcceptedHosts, Rejection } from './canonical.ts';
 import type { Headers } from './headers.ts';
+import { requestLimits } from './limits.ts';
 import { reject } from './rejection.ts';
 
 /** The addresses of Google's server and the usual cluster domain. */
@@ -12,7 +13,6 @@ export const metadataHosts: AcceptedHosts = {
 export type ReadHost =
   { readonly kind: 'read'; readonly host: string } | { readonly kind: 'rejected'; readonly rejection: Rejection };
 
-const maxHostBytes = 255;
 const withPort = /^(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?$/;
 
 /**
@@ -27,7 +27,7 @@ export function readHost(headers: Headers, accepted: AcceptedHosts): ReadHost {
 }
 
 function isAccepted(host: string, accepted: AcceptedHosts): boolean {
-  const parts = host.length <= maxHostBytes ? withPort.exec(host) : null;
+  const parts = host.length <= requestLimits.hostBytes ? withPort.exec(host) : null;
   if (parts === null) return false;
   const [, name = '', port] = parts;
   return isPort(port) && (isAcceptedAddress(name, accepted) || isMetadataName(name, accepted));

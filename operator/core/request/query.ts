@@ -1,15 +1,11 @@
 import type { CanonicalQuery, Rejection } from './canonical.ts';
+import { maxAudienceLength, maxScopeLength, maxScopes } from '../token/grants.ts';
+import { requestLimits } from './limits.ts';
 import { reject } from './rejection.ts';
 
 export type ReadQuery =
   | { readonly kind: 'read'; readonly query: CanonicalQuery }
   | { readonly kind: 'rejected'; readonly rejection: Rejection };
-
-const maxPairs = 64;
-const maxScopes = 64;
-const maxScopeBytes = 256;
-const maxAudienceBytes = 2048;
-const maxEtagBytes = 128;
 
 /** What one parameter contributes; undefined: its value is not valid. */
 type ReadParameter = (value: string) => CanonicalQuery | undefined;
@@ -21,9 +17,9 @@ const parameters: ReadonlyMap<string, ReadParameter> = new Map<string, ReadParam
   ['licenses', (value) => flag(value, (licenses) => ({ licenses }))],
   ['alt', (value) => (value === 'json' || value === 'text' ? { alt: value } : undefined)],
   ['format', (value) => (value === 'standard' || value === 'full' ? { format: value } : undefined)],
-  ['last_etag', (value) => (value.length <= maxEtagBytes ? { lastEtag: value } : undefined)],
+  ['last_etag', (value) => (value.length <= requestLimits.etagBytes ? { lastEtag: value } : undefined)],
   ['timeout_sec', (value) => (/^[0-9]{1,9}$/.test(value) ? { timeoutSec: Number(value) } : undefined)],
-  ['audience', (value) => (value.length <= maxAudienceBytes ? { audience: value } : undefined)],
+  ['audience', (value) => (value.length <= maxAudienceLength ? { audience: value } : undefined)],
   ['scopes', readScopes],
 ]);
 
@@ -34,7 +30,7 @@ const parameters: ReadonlyMap<string, ReadParameter> = new Map<string, ReadParam
 export function readQuery(text: string): ReadQuery {
   if (text.includes(';')) return rejected('malformed-query', 'semicolon in the query');
   const pairs = text.split('&').filter((pair) => pair !== '');
-  if (pairs.length > maxPairs) return rejected('malformed-query', 'more than 64 parameters');
+  if (pairs.length > requestLimits.queryParameters) return rejected('malformed-query', 'more than 64 parameters');
   const seen = new Set<string>();
   let query: CanonicalQuery = {};
   for (const pair of pairs) {
@@ -86,7 +82,7 @@ function flag(value: string, contribute: (flag: boolean) => CanonicalQuery): Can
 /** gcloud names some scopes twice and every client has its own order: sorted and unique, they make one cache key. */
 function readScopes(value: string): CanonicalQuery | undefined {
   const scopes = [...new Set(value.split(/[ ,]+/).filter((scope) => scope !== ''))].sort();
-  if (scopes.length > maxScopes || scopes.some((scope) => scope.length > maxScopeBytes)) return undefined;
+  if (scopes.length > maxScopes || scopes.some((scope) => scope.length > maxScopeLength)) return undefined;
   return scopes.length === 0 ? {} : { scopes };
 }
 

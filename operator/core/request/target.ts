@@ -1,5 +1,6 @@
 import type { CanonicalPath } from '../policy/decision.ts';
 import type { Rejection } from './canonical.ts';
+import { requestLimits } from './limits.ts';
 import { reject } from './rejection.ts';
 
 /** A request target split once. Segments are decoded: nothing decodes them again. */
@@ -15,10 +16,6 @@ export interface Target {
 export type ReadTarget =
   { readonly kind: 'read'; readonly target: Target } | { readonly kind: 'rejected'; readonly rejection: Rejection };
 
-const maxTargetBytes = 8192;
-const maxPathBytes = 1024;
-const maxSegments = 18;
-
 const printable = /^[\x21-\x7e]*$/;
 /** The only escape a client was seen to need in a path is the `@` of an account's e-mail. */
 const canonicalPath = /^(?:\/(?:[A-Za-z0-9._~@:+-]|%40)+)+\/?$/;
@@ -30,14 +27,14 @@ const finalDot = /\.(?:\/|$)/;
  * are a bypass.
  */
 export function readTarget(text: string): ReadTarget {
-  if (text.length > maxTargetBytes) return rejected('target-too-long', 'target above 8 KiB');
+  if (text.length > requestLimits.targetBytes) return rejected('target-too-long', 'target above 8 KiB');
   if (!text.startsWith('/')) return rejected('target-form', 'target is not in origin form');
   if (!printable.test(text)) return rejected('malformed-path', 'space, control or non-ASCII byte in the target');
   if (/[\\#]/.test(text)) return rejected('malformed-path', 'backslash or fragment in the target');
   const question = text.indexOf('?');
   const path = question === -1 ? text : text.slice(0, question);
   const queryText = question === -1 ? '' : text.slice(question + 1);
-  if (path.length > maxPathBytes) return rejected('target-too-long', 'path above 1 KiB');
+  if (path.length > requestLimits.pathBytes) return rejected('target-too-long', 'path above 1 KiB');
   return readPath(path, queryText);
 }
 
@@ -47,7 +44,7 @@ function readPath(spelling: string, queryText: string): ReadTarget {
   if (finalDot.test(spelling)) return rejected('malformed-path', 'segment that ends in a dot');
   const trailingSlash = spelling.endsWith('/');
   const segments = spelling.slice(1, trailingSlash ? -1 : undefined).split('/');
-  if (segments.length > maxSegments) return rejected('malformed-path', 'too many segments');
+  if (segments.length > requestLimits.segments) return rejected('malformed-path', 'too many segments');
   const decoded = spelling.includes('%') ? segments.map((segment) => segment.replaceAll('%40', '@')) : segments;
   return read({ segments: decoded, trailingSlash, spelling, queryText });
 }

@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { customResourceDefinition } from '../../../operator/api/v1/crd.ts';
 import { conditionTypes, kinds, reasons } from '../../../operator/api/v1/index.ts';
 import { compareFiles, describeStaleness, generatedFiles } from '../../../operator/cli/generate/index.ts';
+import { denials } from '../../../operator/core/request/denials.ts';
 import { fieldsOf } from './walk.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
@@ -64,6 +65,13 @@ describe('generated files', () => {
     const text = generated('docs/reference/conditions.md');
     for (const [name, sentence] of Object.entries({ ...conditionTypes, ...reasons })) {
       assert.ok(text.includes(`| \`${name}\` | ${sentence} |`), name);
+    }
+  });
+
+  it('the page of refusals has every code with its status and its text', () => {
+    const text = generated('docs/reference/refusals.md');
+    for (const [code, denial] of Object.entries(denials)) {
+      assert.ok(text.includes(`| \`${code}\` | ${denial.status} | ${denial.text.trim()} |`), code);
     }
   });
 });
