@@ -1,18 +1,43 @@
 import type { ChildProcess } from 'node:child_process';
+import type { IncomingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Network } from './network.ts';
 
-export interface Target {
+export interface Endpoint {
   readonly host: string;
   readonly port: number;
-  /** Source address; default: what the route says. */
-  readonly localAddress?: string;
 }
 
-export type Answer =
-  | { readonly kind: 'reply'; readonly body: string; readonly ms: number }
-  | { readonly kind: 'error'; readonly code: string; readonly ms: number };
+/** What a GET asks for. */
+export interface Target extends Endpoint {
+  /** Default `/`. */
+  readonly path?: string;
+  /** Default: none but Host. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Source address; default: what the route says. */
+  readonly localAddress?: string;
+  /** Default 4,000. */
+  readonly timeoutMs?: number;
+  /** Use the same connection as the requests before; default false. */
+  readonly keepAlive?: boolean;
+}
+
+export interface Reply {
+  readonly kind: 'reply';
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+/** `code` as node:net has it; `ETIMEDOUT` also when the time-out of the target is over. */
+export interface Failure {
+  readonly kind: 'error';
+  readonly code: string;
+}
+
+export type Answer = Reply | Failure;
+export type HeldAnswer = Pick<Reply, 'kind' | 'body'> | Failure;
 
 export interface LoadResult {
   /** Body → how many. */
@@ -21,16 +46,28 @@ export interface LoadResult {
   readonly failed: Record<string, number>;
 }
 
+export interface Sample {
+  /** When it was asked, ms since the epoch. */
+  readonly at: number;
+  readonly answer: Answer;
+}
+
+interface Named {
+  readonly name: string;
+}
+
 /** Method → argument and result. */
 export interface Calls {
-  readonly get: [Target & { readonly timeoutMs?: number }, Answer];
-  readonly serve: [Target & { readonly name: string }, null];
-  readonly hits: [{ readonly name: string }, readonly string[]];
-  readonly serveUdp: [Target, null];
-  readonly askUdp: [Target, string];
-  readonly hold: [Target & { readonly name: string }, null];
-  readonly ask: [{ readonly name: string; readonly path?: string }, Answer];
-  readonly load: [Target & { readonly count: number; readonly atOnce: number }, LoadResult];
+  readonly get: [Target, Answer];
+  readonly load: [Endpoint & { readonly count: number; readonly atOnce: number }, LoadResult];
+  readonly begin: [Named & { readonly target: Target; readonly everyMs: number }, null];
+  readonly end: [Named, readonly Sample[]];
+  readonly hold: [Endpoint & Named, null];
+  readonly ask: [Named & { readonly path?: string }, HeldAnswer];
+  readonly serve: [Endpoint & Named, null];
+  readonly hits: [Named, readonly string[]];
+  readonly serveUdp: [Endpoint, null];
+  readonly askUdp: [Endpoint, string];
 }
 
 interface Outcome {
@@ -45,7 +82,7 @@ export class NamespaceAgent {
   readonly #waiting = new Map<number, (outcome: Outcome) => void>();
   #calls = 0;
 
-  constructor(network: Network, name: string) {
+  constructor(network: Pick<Network, 'spawn'>, name: string) {
     this.#process = network.spawn(name, [process.execPath, join(import.meta.dirname, 'agent.ts')], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
@@ -72,5 +109,10 @@ export class NamespaceAgent {
   async get(host: string, port = 80, options: { localAddress?: string; timeoutMs?: number } = {}): Promise<string> {
     const answer = await this.call('get', { host, port, ...options });
     return answer.kind === 'reply' ? answer.body : answer.code;
+  }
+
+  /** Ends the process. */
+  stop(): void {
+    this.#process.stdin?.end();
   }
 }

@@ -4,17 +4,24 @@ import { once } from 'node:events';
 import { Agent, createServer, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
-import type { Answer, Calls, LoadResult, Target } from './agent-client.ts';
+import type { Answer, Calls, HeldAnswer, LoadResult, Sample, Target } from './agent-client.ts';
+
+interface Loop {
+  stopped: boolean;
+  readonly samples: Sample[];
+  readonly ended: Promise<void>;
+}
 
 const held = new Map<string, Socket>();
 const hits = new Map<string, string[]>();
+const loops = new Map<string, Loop>();
+const kept = new Agent({ keepAlive: true });
+const fresh = new Agent({ keepAlive: false });
 
 type Methods = { readonly [Name in keyof Calls]: (argument: Calls[Name][0]) => Promise<Calls[Name][1]> };
 
 const methods: Methods = {
-  async get({ timeoutMs = 4_000, ...target }) {
-    return get(target, timeoutMs);
-  },
+  get,
 
   /** Answers every request with `name`, and remembers who asked. */
   async serve({ host, port, name }) {
@@ -72,7 +79,7 @@ const methods: Methods = {
     const worker = async (): Promise<void> => {
       for (; started < count;) {
         started += 1;
-        const answer = await get({ host, port }, 8_000);
+        const answer = await get({ host, port, timeoutMs: 8_000 });
         const into = answer.kind === 'reply' ? result.answered : result.failed;
         const key = answer.kind === 'reply' ? answer.body : answer.code;
         into[key] = (into[key] ?? 0) + 1;
@@ -81,17 +88,42 @@ const methods: Methods = {
     await Promise.all(Array.from({ length: atOnce }, worker));
     return result;
   },
+
+  /** Asks again and again, one request after the other, until `end`. */
+  begin({ name, target, everyMs }) {
+    const samples: Sample[] = [];
+    const loop = { stopped: false, samples, ended: Promise.resolve() };
+    loop.ended = (async () => {
+      while (!loop.stopped) {
+        const at = Date.now();
+        samples.push({ at, answer: await get(target) });
+        await new Promise((resolve) => setTimeout(resolve, Math.max(0, at + everyMs - Date.now())));
+      }
+    })();
+    loops.set(name, loop);
+    return Promise.resolve(null);
+  },
+
+  async end({ name }) {
+    const loop = loops.get(name);
+    if (loop === undefined) throw new Error(`no loop ${name}`);
+    loop.stopped = true;
+    await loop.ended;
+    loops.delete(name);
+    return loop.samples;
+  },
 };
 
-function get({ host, port, localAddress }: Target, timeoutMs: number): Promise<Answer> {
-  const started = Date.now();
+function get({ timeoutMs = 4_000, keepAlive = false, ...target }: Target): Promise<Answer> {
   return new Promise((resolve) => {
-    const fail = (code: string): void => resolve({ kind: 'error', code, ms: Date.now() - started });
-    const outgoing = request({ host, port, localAddress, agent: new Agent({ keepAlive: false }) }, (response) => {
+    const fail = (code: string): void => resolve({ kind: 'error', code });
+    const outgoing = request({ ...target, agent: keepAlive ? kept : fresh }, (response) => {
+      const { statusCode: status = 0, headers } = response;
       response.setEncoding('utf8');
       let body = '';
       response.on('data', (chunk: string) => (body += chunk));
-      response.on('end', () => resolve({ kind: 'reply', body, ms: Date.now() - started }));
+      response.on('error', () => fail('cut'));
+      response.on('end', () => resolve({ kind: 'reply', status, headers, body }));
     });
     const timer = setTimeout(() => {
       fail('ETIMEDOUT');
@@ -103,24 +135,20 @@ function get({ host, port, localAddress }: Target, timeoutMs: number): Promise<A
   });
 }
 
-function askOn(socket: Socket, path: string): Promise<Answer> {
-  const started = Date.now();
+function askOn(socket: Socket, path: string): Promise<HeldAnswer> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => settle({ kind: 'error', code: 'ETIMEDOUT', ms: 4_000 }), 4_000);
-    const settle = (answer: Answer): void => {
+    const timer = setTimeout(() => fail('ETIMEDOUT'), 4_000);
+    const settle = (answer: HeldAnswer): void => {
       clearTimeout(timer);
       socket.removeAllListeners();
       socket.on('error', () => undefined);
       resolve(answer);
     };
-    socket.on('error', (error: NodeJS.ErrnoException) =>
-      settle({ kind: 'error', code: error.code ?? '', ms: Date.now() - started }),
-    );
-    socket.on('close', () => settle({ kind: 'error', code: 'closed', ms: Date.now() - started }));
-    socket.on('data', (chunk) =>
-      settle({ kind: 'reply', body: chunk.toString().split('\r\n\r\n')[1] ?? '', ms: Date.now() - started }),
-    );
-    if (socket.destroyed) settle({ kind: 'error', code: 'closed', ms: 0 });
+    const fail = (code: string): void => settle({ kind: 'error', code });
+    socket.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? ''));
+    socket.on('close', () => fail('closed'));
+    socket.on('data', (chunk) => settle({ kind: 'reply', body: chunk.toString().split('\r\n\r\n')[1] ?? '' }));
+    if (socket.destroyed) fail('closed');
     socket.write(`GET ${path} HTTP/1.1\r\nHost: metadata.google.internal\r\n\r\n`);
   });
 }

@@ -5,9 +5,10 @@ import type { WorkloadIdentityBinding, WorkloadIdentityProvider } from '../../..
 import { concealedSentence } from '../../../operator/core/request/denials.ts';
 import { eventually } from '../../cluster/eventually.ts';
 import { clusterKind, namespacedKind } from '../../cluster/kinds.ts';
+import type { Answer, Sample } from '../../netns/agent-client.ts';
 import { kubectlOk, principalOf } from '../installation.ts';
 import { assertNothingLeaked } from './canary.ts';
-import { tokenOf, tokenPath, type Answer, type Sample, type TenantPod } from './pod.ts';
+import { tokenOf, tokenPath, type TenantPod } from './pod.ts';
 import { binding, emailOf, Site, tenants, workloadIdentityUser } from './site.ts';
 
 const Bindings = namespacedKind<WorkloadIdentityBinding>(

@@ -4,11 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { concealedSentence } from '../../../operator/core/request/denials.ts';
 import { eventually } from '../../cluster/eventually.ts';
+import type { Sample } from '../../netns/agent-client.ts';
 import type { ControllerProcess } from '../installation.ts';
 import { assertNothingLeaked } from './canary.ts';
 import type { TestNode } from './node.ts';
 import { askForToken } from './raw-node-api.ts';
-import { tokenOf, tokenPath, type Sample, type TenantPod } from './pod.ts';
+import { tokenOf, tokenPath, type TenantPod } from './pod.ts';
 import { emailOf, Site } from './site.ts';
 
 const zone = 'instance/zone';
