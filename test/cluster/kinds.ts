@@ -13,7 +13,7 @@ import type {
   ServiceAccount,
 } from 'kubernetes-types/core/v1.js';
 import type { NetworkPolicy } from 'kubernetes-types/networking/v1.js';
-import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from 'kubernetes-types/rbac/v1.js';
+import type { ClusterRole, Role } from 'kubernetes-types/rbac/v1.js';
 
 /** Names a REST resource and, for the compiler only, the type of its objects. */
 export interface Kind<T> {
@@ -79,12 +79,6 @@ export const NetworkPolicies = namespacedKind<NetworkPolicy>(
   'networkpolicies',
 );
 export const Roles = namespacedKind<Role>('rbac.authorization.k8s.io/v1', 'Role', 'roles');
-export const RoleBindings = namespacedKind<RoleBinding>('rbac.authorization.k8s.io/v1', 'RoleBinding', 'rolebindings');
 export const ClusterRoles = clusterKind<ClusterRole>('rbac.authorization.k8s.io/v1', 'ClusterRole', 'clusterroles');
-export const ClusterRoleBindings = clusterKind<ClusterRoleBinding>(
-  'rbac.authorization.k8s.io/v1',
-  'ClusterRoleBinding',
-  'clusterrolebindings',
-);
 export const TokenReviews = clusterKind<TokenReview>('authentication.k8s.io/v1', 'TokenReview', 'tokenreviews');
 export type { TokenRequest };

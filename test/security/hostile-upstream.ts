@@ -58,9 +58,3 @@ export class HostileUpstream {
     }
   }
 }
-
-/** A whole reply of a metadata server. */
-export function okReply(body: string, ...headers: readonly string[]): string {
-  const head = ['HTTP/1.1 200 OK', 'Metadata-Flavor: Google', ...headers, `Content-Length: ${Buffer.byteLength(body)}`];
-  return `${head.join('\r\n')}\r\n\r\n${body}`;
-}
