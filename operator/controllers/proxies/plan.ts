@@ -171,12 +171,8 @@ function acceptedAspect({ proxy, overlaps }: ProxySituation): Aspect {
     const message = `Older MetadataProxy ${owners} owns ${listed(overlaps.map(({ node }) => node))}; make the nodeSelectors disjoint.`;
     return { type: 'Accepted', status: 'False', reason: 'Overlap', message };
   }
-  return {
-    type: 'Accepted',
-    status: 'True',
-    reason: 'Accepted',
-    message: 'Its nodes belong to no other MetadataProxy.',
-  };
+  const message = ['Its nodes belong to no other MetadataProxy.', ...withoutEffect(proxy)].join(' ');
+  return { type: 'Accepted', status: 'True', reason: 'Accepted', message };
 }
 
 /** Said aloud: a mode that is accepted and does nothing would be taken for protection. */
@@ -185,6 +181,12 @@ function notImplemented({ spec }: MetadataProxy): string | undefined {
     return `interception: ${spec.interception} is not in this version; use NFTables or None.`;
   }
   return undefined;
+}
+
+/** Said as well, but not refused: withdrawing the proxies for it would protect nobody. */
+function withoutEffect({ spec }: MetadataProxy): readonly string[] {
+  if (spec.hostNetworkWorkloads !== 'Deny') return [];
+  return ["hostNetworkWorkloads: Deny is not in this version: pods on the host's network reach the node's own server."];
 }
 
 function availableAspect({ nodes }: ProxySituation, accepted: Aspect): Aspect {

@@ -152,6 +152,14 @@ describe('its status', () => {
     }
   });
 
+  it('says of hostNetworkWorkloads: Deny that it closes nothing in this version', async () => {
+    const proxies = startProxies(metadataProxy({ spec: { hostNetworkWorkloads: 'Deny' } }));
+    await run(proxies);
+    assert.equal(stateOf(proxies, 'default', 'Accepted'), 'True Accepted');
+    const accepted = proxies.store.proxy('default')?.status?.conditions?.find(({ type }) => type === 'Accepted');
+    assert.match(accepted?.message ?? '', /hostNetworkWorkloads: Deny is not in this version/);
+  });
+
   it('announces a new generation', async () => {
     const proxies = startProxies(metadataProxy());
     await run(proxies);
