@@ -412,6 +412,21 @@ describe('values', () => {
     await node.timers.advance(60_000);
     assert.match((await pending).body, /europe-west4-a$/u);
   });
+
+  it('that do not change answer after 300 s where the request names no end', async () => {
+    for (const query of ['', '&timeout_sec=0', '&timeout_sec=86400']) {
+      let answered = false;
+      const path = `${v1}/instance/zone?wait_for_change=true${query}`;
+      const pending = node.get(path, { from: '127.0.0.2' }).finally(() => (answered = true));
+      await node.held();
+      await node.timers.advance(299_000);
+      await settle();
+      assert.equal(answered, false, query);
+      await node.timers.advance(1_000);
+      const { status, body } = await pending;
+      assert.deepEqual([status, body], [200, 'projects/123456789012/zones/europe-west4-a'], query);
+    }
+  });
 });
 
 describe('end', () => {
