@@ -11,7 +11,7 @@ const caseSchema = {
       type: 'string',
       minLength: 1,
       maxLength: 317,
-      description: 'A pod of the manifests, or a workload, whose first pod is meant. Example: `shop/reports`.',
+      description: 'A pod, or a workload, whose first pod is meant. Example: `shop/reports`.',
     },
     path: {
       type: 'string',

@@ -37,7 +37,7 @@ const mode = {
   enum: ['Audit', 'Enforce'],
   default: 'Enforce',
   description:
-    '`Enforce` conceals. `Audit` only records what would have been concealed, in status, metrics and events. Default: `Enforce`.',
+    "`Enforce` conceals. `Audit` only records what would have been concealed, in status, metrics and the proxy's log. Default: `Enforce`.",
 } as const;
 
 const profile = {

@@ -94,14 +94,15 @@ const tolerations = {
 const emulated = {
   type: 'object',
   description:
-    'Values the emulated metadata tree serves where no real server exists (platform `None`) or may not be asked; an absent value answers 404. Default: absent, the values of the nodes\' own server. Example: `{projectId: my-project, numericProjectId: "123456789012"}`.',
+    'Values of the emulated metadata tree, which all nodes but those on platform `GCE` serve; a value that is absent here and unknown of the Node answers 404. Default: absent. Example: `{projectId: my-project, numericProjectId: "123456789012"}`.',
   minProperties: 1,
   properties: {
     projectId: {
       type: 'string',
       maxLength: 64,
       pattern: formats.projectId.pattern,
-      description: 'Served as project/project-id. Default: absent. Example: `my-project`.',
+      description:
+        'Served as project/project-id. Default: absent, the project of a `gce://` providerID. Example: `my-project`.',
     },
     numericProjectId: {
       type: 'string',
@@ -115,7 +116,7 @@ const emulated = {
       maxLength: 64,
       pattern: formats.location.pattern,
       description:
-        "Last part of instance/zone. Default: absent, the node's label `topology.kubernetes.io/zone`. Example: `europe-west4-a`.",
+        "Last part of instance/zone. Default: absent, the zone of a `gce://` providerID, else the node's label `topology.kubernetes.io/zone`. Example: `europe-west4-a`.",
     },
     clusterName: {
       type: 'string',
@@ -211,7 +212,7 @@ export const metadataProxy = {
         enum: ['Identify', 'Deny', 'Bypass'],
         default: 'Identify',
         description:
-          "What host-network pods get. `Identify`: told apart in the kernel, treated like others. `Deny`: nothing. `Bypass`: the node's own server. Default: `Identify`.",
+          "What host-network pods get. `Identify`: told apart in the kernel, treated like others. `Deny`: nothing. `Bypass`: the node's own server. This version does not tell them apart: all of them get the node's own server. Default: `Identify`.",
       },
       platform: {
         type: 'string',

@@ -134,7 +134,7 @@ export interface DecisionSummary {
 }
 
 export interface ReportRequest extends DecisionSummary {
-  /** Counts up from 1 per instance: a report that is sent again after a lost reply is counted once. */
+  /** Grows from one report of an instance to the next: one that is sent again after a lost reply is counted once. */
   readonly sequence: number;
 }
 
