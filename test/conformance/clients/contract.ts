@@ -15,6 +15,18 @@ export type Operation =
   | { readonly operation: 'universe-domain' }
   | { readonly operation: 'list-buckets'; readonly endpoint: string };
 
+/** For a client that can do everything. */
+export const allOperations: readonly Operation['operation'][] = [
+  'on-gce',
+  'project-id',
+  'zone',
+  'email',
+  'access-token',
+  'identity-token',
+  'universe-domain',
+  'list-buckets',
+];
+
 /** One line of standard input. `fresh` asks for new credential objects: nothing cached, no connection kept. */
 export type ClientRequest = Operation & { readonly id: number; readonly fresh?: boolean };
 

@@ -1,19 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import type { ConformanceClient } from './contract.ts';
+import { allOperations, type ConformanceClient } from './contract.ts';
 
 export const client: ConformanceClient = {
   name: 'curl',
-  operations: [
-    'on-gce',
-    'project-id',
-    'zone',
-    'email',
-    'access-token',
-    'identity-token',
-    'universe-domain',
-    'list-buckets',
-  ],
+  operations: allOperations,
   prepare: () => {
     const { error } = spawnSync('curl', ['--version']);
     if (error) throw new Error('curl is not installed', { cause: error });

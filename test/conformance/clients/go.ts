@@ -1,23 +1,14 @@
 import { join } from 'node:path';
 import { builtOnce } from '../../build-cache.ts';
 import { noteVersions, readVersions, run, type Command } from './command.ts';
-import type { ConformanceClient } from './contract.ts';
+import { allOperations, type ConformanceClient } from './contract.ts';
 
 const source = join(import.meta.dirname, 'go');
 
 /** compute/metadata, auth and storage in one static program. */
 export const client: ConformanceClient = {
   name: 'Go',
-  operations: [
-    'on-gce',
-    'project-id',
-    'zone',
-    'email',
-    'access-token',
-    'identity-token',
-    'universe-domain',
-    'list-buckets',
-  ],
+  operations: allOperations,
   async prepare() {
     const folder = await builtOnce({
       name: 'clients/go',

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ConformanceClient } from './contract.ts';
+import { allOperations, type ConformanceClient } from './contract.ts';
 
 const root = join(import.meta.dirname, '..', '..', '..');
 const libraries = ['google-auth-library', 'gcp-metadata', '@google-cloud/storage'];
@@ -12,16 +12,7 @@ async function versionOf(library: string): Promise<string> {
 
 export const client: ConformanceClient = {
   name: 'Node',
-  operations: [
-    'on-gce',
-    'project-id',
-    'zone',
-    'email',
-    'access-token',
-    'identity-token',
-    'universe-domain',
-    'list-buckets',
-  ],
+  operations: allOperations,
   prepare: async () => ({
     command: [process.execPath, join(import.meta.dirname, 'programs', 'node.ts')],
     versions: Object.fromEntries(
