@@ -70,7 +70,9 @@ export function assertDenialReply(reply: RawReply, { code, status, body }: Expec
   assertNoSecret(reply.body);
   assert.equal(headers.get('content-type'), 'text/plain; charset=utf-8');
   assert.equal(headers.get('x-content-type-options'), 'nosniff');
-  assert.equal(headers.get('metadata-flavor'), code === 'missing-metadata-flavor' ? undefined : 'Google');
+  const isMissing = code === 'missing-metadata-flavor';
+  assert.equal(headers.get('metadata-flavor'), isMissing ? undefined : 'Google');
+  assert.equal(headers.get('server'), isMissing ? undefined : 'Metadata Server for VM');
   if (definition.close === true) assert.equal(headers.get('connection'), 'close');
 }
 
