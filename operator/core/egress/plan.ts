@@ -89,7 +89,7 @@ export function planEgress(question: EgressQuestion): EgressPlan {
 }
 
 const ciliumBeforeRedirect =
-  'Cilium evaluates policy before the kernel redirects, so a block would cut the proxy off too; use interception: CiliumLocalRedirect or Env.';
+  'Cilium evaluates policy before the kernel redirects, so a block would cut the proxy off too; set directEgress: Unmanaged to accept that.';
 const ciliumWithoutDeny =
   'Cilium does not apply except lists of a NetworkPolicy to these addresses; allow the kind CiliumClusterwideNetworkPolicy.';
 
