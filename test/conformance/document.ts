@@ -32,6 +32,7 @@ export async function conformanceDocument(rows: readonly Row[], path: string): P
     ),
     refusalsText,
     ...rows.map(({ client, refusal }) => `**${client.name}**\n\n\`\`\`text\n${stable(refusal)}\n\`\`\``),
+    verificationText,
   ].join('\n\n');
   return format(text, { ...(await resolveConfig(path)), filepath: path });
 }
@@ -82,6 +83,12 @@ at the node's own server: there is none.`;
 const refusalsText = `## What an unbound pod is told
 
 The error of each client when it is asked for an access token in the unbound pod.`;
+
+const verificationText = `## GKE's verification of metadata concealment
+
+\`test/conformance/gke-verification.test.ts\` goes through the steps that GKE's documentation has for it: a new pod, the
+host name \`metadata\`, kube-env, the identity with an audience, a legacy endpoint. The documented sentences come back, by
+default and with \`gke-secure\` of \`samples/51-gke-workload-metadata.yaml\` and \`legacyEndpoints: Deny\`.`;
 
 function clientRow({ client, versions }: Row): readonly string[] {
   const known = Object.entries(versions).map(([library, version]) => `${library} ${version}`);

@@ -2,10 +2,12 @@
  * A node with three pods (bound, federated only, unbound), the real proxy and intercept on it, Google's services and
  * the node's own metadata server emulated, and nothing else that could be reached.
  */
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ClusterMetadataPolicy } from '../../operator/api/v1/index.ts';
 import { startGceEmulator, type GceEmulator } from '../../operator/local/gce/emulator.ts';
 import { binding, metadataProxy, pod, poolProvider, serviceAccount } from '../builders/objects.ts';
 import { TestControlPlane } from '../e2e/redirected/control-plane.ts';
@@ -87,6 +89,7 @@ export class ConformanceStage implements AsyncDisposable {
     plane.apply(
       metadataProxy({ name: 'default', spec: { platform: 'GCE' } }),
       serviceAccount({ namespace: 'web', name: 'batch' }),
+      serviceAccount({ namespace: 'web', name: 'default' }),
       ...bindings(1),
       ...pods(),
     );
@@ -103,23 +106,42 @@ export class ConformanceStage implements AsyncDisposable {
     this.storages = parts.storages;
   }
 
-  /** A process of the client in the pod, its environment that of a container to which nobody has given any. */
+  /** A process of the client in the pod. */
   run(prepared: PreparedClient, identity: Identity, env: Readonly<Record<string, string>> = {}): ClientProcess {
+    const isGcloud = Object.hasOwn(prepared.versions, 'gcloud');
+    return new ClientProcess(this.enter(identity, prepared.command, { env: { ...prepared.env, ...env }, isGcloud }));
+  }
+
+  /** A program in the pod, its environment that of a container to which nobody has given any. */
+  enter(
+    identity: Identity,
+    command: readonly string[],
+    { env = {}, isGcloud = false }: Surroundings = {},
+  ): ChildProcess {
     const home = join(this.#network.folder, `home-${(this.#homes += 1)}`);
     mkdirSync(home);
-    const isGcloud = Object.hasOwn(prepared.versions, 'gcloud');
     const hidden = hostFolders.filter((folder) => existsSync(folder) && !(isGcloud && folder.includes('cloud-sdk')));
-    const command = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', enterPod, 'pod'] as const;
-    const child = this.#network.spawn(
-      places[identity],
-      [...command, this.#network.folder, ...hidden, '--', ...prepared.command],
-      {
-        env: { PATH: process.env['PATH'] ?? '', HOME: home, TMPDIR: home, LANG: 'C.UTF-8', ...prepared.env, ...env },
-        stdio: ['pipe', 'pipe', 'pipe'],
-        cwd: home,
-      },
-    );
-    return new ClientProcess(child);
+    const inPod = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', enterPod, 'pod'] as const;
+    return this.#network.spawn(places[identity], [...inPod, this.#network.folder, ...hidden, '--', ...command], {
+      env: { PATH: process.env['PATH'] ?? '', HOME: home, TMPDIR: home, LANG: 'C.UTF-8', ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      cwd: home,
+    });
+  }
+
+  /** In the unbound pod's place, with its address: one that was just made, of a ServiceAccount that nobody bound. */
+  async replaceUnboundPod(name: string): Promise<void> {
+    const changed = this.node.next('snapshot-received');
+    this.plane.store.remove('Pod', `web/${unboundPod}`);
+    this.plane.apply(pod({ namespace: 'web', name, serviceAccountName: 'default', ips: ipsOf('unbound') }));
+    await changed;
+  }
+
+  /** Adds or changes a policy; resolves when the proxy knows it. */
+  async applyPolicy(policy: ClusterMetadataPolicy): Promise<void> {
+    const changed = this.node.next('snapshot-received');
+    this.plane.apply(policy);
+    await changed;
   }
 
   /** A proxy that has just begun to listen, and nothing cached anywhere: the bindings are new. */
@@ -226,6 +248,12 @@ export class ConformanceStage implements AsyncDisposable {
   }
 }
 
+interface Surroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Only then is it in the pod. */
+  readonly isGcloud?: boolean;
+}
+
 interface Parts {
   readonly network: Network;
   readonly plane: TestControlPlane;
@@ -259,13 +287,19 @@ function bindings(generation: number) {
   ];
 }
 
+const unboundPod = 'visitor-0';
+
 function pods() {
-  const at = (identity: Identity) => [addresses[places[identity]].ipv4, addresses[places[identity]].ipv6];
   return [
-    pod({ namespace: 'web', name: 'api-0', serviceAccountName: 'api', ips: at('bound') }),
-    pod({ namespace: 'web', name: 'batch-0', serviceAccountName: 'batch', ips: at('federated') }),
-    pod({ namespace: 'web', name: 'visitor-0', serviceAccountName: 'visitor', ips: at('unbound') }),
+    pod({ namespace: 'web', name: 'api-0', serviceAccountName: 'api', ips: ipsOf('bound') }),
+    pod({ namespace: 'web', name: 'batch-0', serviceAccountName: 'batch', ips: ipsOf('federated') }),
+    pod({ namespace: 'web', name: unboundPod, serviceAccountName: 'visitor', ips: ipsOf('unbound') }),
   ];
+}
+
+function ipsOf(identity: Identity): readonly string[] {
+  const { ipv4, ipv6 } = addresses[places[identity]];
+  return [ipv4, ipv6];
 }
 
 /** The pods' files, and the name server that they name: kubelet's, with the search list of a node of Google's. */
