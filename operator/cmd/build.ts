@@ -1,13 +1,15 @@
 /**
- * `npm run build`: bundles what ships into dist/, one file per process. The proxy's bundle contains only what the proxy
- * reaches; shared chunks would make it load code of the controller.
+ * `npm run build`: bundles what ships into dist/, or the folder that is named, one file per process. The proxy's bundle
+ * contains only what the proxy reaches; shared chunks would make it load code of the controller.
  */
 import { rm, stat } from 'node:fs/promises';
+import { isBuiltin } from 'node:module';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { Plugin } from 'esbuild';
 
 const entries = ['metaveil', 'controller', 'run', 'explain', 'pod-client', 'proxy', 'intercept'] as const;
-const outputFolder = 'dist';
+const [outputFolder = 'dist'] = process.argv.slice(2);
 
 /** Some dependencies are CommonJS: they call require for Node's own modules and look for their folder. */
 const banner = `import { createRequire as __createRequire } from 'node:module';
@@ -28,10 +30,24 @@ const ownFiles: Plugin = {
   },
 };
 
+/**
+ * Node's own modules are required, not imported: an import reads every export, and of node:http these load fetch,
+ * WebSocket and web streams, which costs more than all the rest of the proxy's start.
+ */
+const requiredBuiltins: Plugin = {
+  name: 'required-builtins',
+  setup: (bundling) => {
+    bundling.onResolve({ filter: /./ }, ({ path }) => (isBuiltin(path) ? { path, namespace: 'node' } : undefined));
+    bundling.onLoad({ filter: /./, namespace: 'node' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+    }));
+  },
+};
+
 async function bundle(entry: string): Promise<void> {
   const outfile = `${outputFolder}/${entry}.js`;
   await build({
-    entryPoints: [`operator/cmd/${entry}.ts`],
+    entryPoints: [join(import.meta.dirname, `${entry}.ts`)],
     outfile,
     bundle: true,
     platform: 'node',
@@ -43,7 +59,7 @@ async function bundle(entry: string): Promise<void> {
     legalComments: 'linked',
     logLevel: 'warning',
     banner: { js: banner },
-    plugins: [ownFiles],
+    plugins: [ownFiles, requiredBuiltins],
   });
   const { size } = await stat(outfile);
   process.stdout.write(`${outfile}  ${Math.ceil(size / 1024)} KiB\n`);
