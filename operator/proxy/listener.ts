@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
 import type { AddressInfo, DropArgument, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { deny, type DenialCode } from '../core/request/denials.ts';
@@ -62,7 +62,8 @@ export class Listener {
   constructor(parts: ListenerParts) {
     this.#parts = parts;
     this.#connections = new Connections(parts.limits);
-    this.#server = createLimitedServer(parts.limits);
+    const { options, properties } = serverSettings(parts.limits);
+    this.#server = Object.assign(createServer(options), properties);
     this.#server.on('connection', (socket: Socket) => this.#accept(socket));
     this.#server.on('request', (request, response) => this.#serve(request, response));
     // Without these two node:http would answer 100 Continue, or 417, before the request was looked at.
@@ -232,8 +233,9 @@ function stopParser({ parser }: ParsedSocket): void {
   if (parser) parser.onIncoming = () => upgrade;
 }
 
-function createLimitedServer(limits: ListenerLimits): Server {
-  const server = createServer({
+/** What node:http itself does about the limits; the benchmark's reference has the same. */
+export function serverSettings(limits: ListenerLimits) {
+  const options = {
     insecureHTTPParser: false,
     // The parser has its own rule about Host, with a reply that carries our headers.
     requireHostHeader: false,
@@ -246,12 +248,14 @@ function createLimitedServer(limits: ListenerLimits): Server {
     optimizeEmptyRequests: true,
     noDelay: true,
     keepAlive: true,
-  });
-  // node:http drops headers past this number silently; one more than allowed is let through to be refused.
-  server.maxHeadersCount = limits.headerCount + 1;
-  server.maxConnections = limits.connections;
-  server.timeout = limits.socketTimeoutMs;
-  return server;
+  } satisfies ServerOptions;
+  const properties = {
+    // node:http drops headers past this number silently; one more than allowed is let through to be refused.
+    maxHeadersCount: limits.headerCount + 1,
+    maxConnections: limits.connections,
+    timeout: limits.socketTimeoutMs,
+  } satisfies Partial<Server>;
+  return { options, properties };
 }
 
 /** Denials for errors of node's HTTP parser (llhttp). Not listed: time-outs and resets, where nobody listens. */

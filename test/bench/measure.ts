@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Network } from '../netns/network.ts';
 
-const report = join(import.meta.dirname, 'report.lua');
+const script = join(import.meta.dirname, 'wrk.lua');
 const ticksPerSecond = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 
 /** User and system time of all threads, in seconds; the kernel counts in ticks of 10 ms. */
@@ -51,40 +51,62 @@ export interface LoadResult {
   readonly errors: number;
 }
 
-const connections = 32;
-
 /** Lets wrk ask from a pod for some seconds. */
-export async function load(network: Network, { pid, host, port, path }: Target, seconds: number): Promise<LoadResult> {
-  const bounds = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '5s'];
-  const headers = ['-H', 'Host: metadata.google.internal', '-H', 'Metadata-Flavor: Google'];
-  const url = `http://${host}:${port}${path}`;
-  const before = cpuSeconds(pid);
-  const stdio = ['ignore', 'pipe', 'inherit'] as const;
-  const wrk = network.spawn('pod-a', ['wrk', ...bounds, ...headers, '-s', report, url], { stdio: [...stdio] });
-  if (wrk.stdout === null) throw new Error('wrk has no output');
-  const [output] = await Promise.all([text(wrk.stdout), once(wrk, 'exit')]);
-  return resultOf(output, cpuSeconds(pid) - before);
+export async function load(network: Network, target: Target, options: WrkOptions): Promise<LoadResult> {
+  const before = cpuSeconds(target.pid);
+  const report = await wrk(network, target, options);
+  return resultOf(report, cpuSeconds(target.pid) - before);
 }
 
-interface WrkReport {
+export interface WrkOptions {
+  readonly seconds: number;
+  readonly connections: number;
+  /** Asked in turns instead of the target's one. */
+  readonly paths?: readonly string[];
+  /** For example `Connection: close`. */
+  readonly headers?: readonly string[];
+}
+
+/** One run of wrk in a pod. */
+export async function wrk(
+  network: Network,
+  { host, port, path }: Omit<Target, 'pid'>,
+  { seconds, connections, paths = [], headers = [] }: WrkOptions,
+): Promise<WrkReport> {
+  const bounds = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '5s', '-s', script];
+  const sent = ['Host: metadata.google.internal', 'Metadata-Flavor: Google', ...headers].flatMap((each) => [
+    '-H',
+    each,
+  ]);
+  const command = ['wrk', ...bounds, ...sent, `http://${host}:${port}${path}`] as const;
+  const env = { ...process.env, PATHS: paths.join(' ') };
+  const child = network.spawn('pod-a', [...command], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  if (child.stdout === null) throw new Error('wrk has no output');
+  const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
+  const line = output.split('\n').find((each) => each.startsWith('{'));
+  if (line === undefined) throw new Error(`wrk reported nothing:\n${output}`);
+  return JSON.parse(line) as WrkReport;
+}
+
+export interface WrkReport {
   readonly requests: number;
   readonly elapsed: number;
   readonly p50: number;
   readonly p99: number;
-  readonly errors: number;
+  /** Connections, reads, writes and time-outs. */
+  readonly failed: number;
+  /** Replies of status 400 and above. */
+  readonly refused: number;
 }
 
-function resultOf(output: string, cpu: number): LoadResult {
-  const line = output.split('\n').find((each) => each.startsWith('{'));
-  if (line === undefined) throw new Error(`wrk reported nothing:\n${output}`);
-  const { requests, elapsed, p50, p99, errors } = JSON.parse(line) as WrkReport;
+function resultOf({ requests, elapsed, p50, p99, failed, refused }: WrkReport, cpu: number): LoadResult {
   return {
     requests,
     perCpuSecond: requests / cpu,
     perSecond: requests / (elapsed / 1e6),
     p50Ms: p50 / 1000,
     p99Ms: p99 / 1000,
-    errors,
+    errors: failed + refused,
   };
 }
 

@@ -1,7 +1,9 @@
 /**
  * The real node API with fakes behind its ports, in a process of its own: `node node-api.ts ADDRESS POD-ADDRESS`.
- * Prints one line of JSON, see `NodeApiGreeting`, and ends with its standard input.
+ * Prints one line of JSON, see `NodeApiGreeting`; takes one line of JSON for each next `NodeState`, and ends with its
+ * standard input.
  */
+import { createInterface } from 'node:readline';
 import { X509CertificateIssuer } from '../../operator/adapters/http/certificate-issuer.ts';
 import { MemoryAuthority } from '../../operator/adapters/http/memory-authority.ts';
 import { systemTimers } from '../../operator/cmd/system.ts';
@@ -19,7 +21,7 @@ import {
   proxyUsername,
   serverName,
 } from '../unit/nodeapi/world.ts';
-import { nodeName, snapshotWithPods } from './snapshot.ts';
+import { nodeName, resourcesOf, type NodeState } from './snapshot.ts';
 
 /** What the proxy needs to connect. */
 export interface NodeApiGreeting {
@@ -63,9 +65,16 @@ async function start(address: string, podAddress: string): Promise<NodeApiGreeti
     counters: { record: () => undefined },
     metrics: silentMetrics,
   });
-  const resources = [...snapshotWithPods(podAddress).resources.values()].map(({ resource }) => resource);
-  snapshots.set(nodeName, ...resources);
-  for (const resource of resources) if (resource.kind === 'workload') workloads.add(nodeName, resource);
+  const enter = (state: NodeState): void => {
+    const resources = resourcesOf(podAddress, state);
+    workloads.workloads.clear();
+    for (const resource of resources) if (resource.kind === 'workload') workloads.add(nodeName, resource);
+    snapshots.set(nodeName, ...resources);
+  };
+  enter({ platform: 'None', changes: 0 });
+  createInterface({ input: process.stdin })
+    .on('line', (line) => enter(JSON.parse(line) as NodeState))
+    .on('close', () => process.exit(0));
   const token = credential();
   pods.add(proxyPod, nodeName);
   reviewer.reviews.set(token, authenticated(proxyPod, nodeName));
@@ -82,5 +91,4 @@ async function start(address: string, podAddress: string): Promise<NodeApiGreeti
 }
 
 const [address = '', podAddress = ''] = process.argv.slice(2);
-process.stdin.resume().once('end', () => process.exit(0));
 process.stdout.write(`${JSON.stringify(await start(address, podAddress))}\n`);

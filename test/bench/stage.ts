@@ -2,35 +2,49 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { build } from 'esbuild';
+import { runtime } from '../../operator/controllers/proxies/pod-template.ts';
+import { defaultLimits, serverSettings } from '../../operator/proxy/listener.ts';
 import { eventually } from '../cluster/eventually.ts';
 import type { Network } from '../netns/network.ts';
 import { addresses } from '../netns/topology.ts';
+import type { MemoryLimit } from './memory-limit.ts';
 import type { NodeApiGreeting } from './node-api.ts';
 import type { Answer } from './pod.ts';
-import { podCount } from './snapshot.ts';
+import { podCount, type NodeState } from './snapshot.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
 export const nodeAddress = addresses.node.ipv4;
 export const proxyPort = 9880;
 export const barePort = 9890;
+const gcePort = 9891;
 
-/**
- * The pod's own option, and the heap that V8 gives itself under the pod's limit of 64 MiB: a young generation of 1 MiB
- * and half of the memory for the rest. The benchmark has no limit to take it from.
- */
-const nodeOptions = '--disallow-code-generation-from-strings --max-semi-space-size=1 --max-old-space-size=32';
+/** The environment in which the pod's containers run Node.js; the reference has the same. */
+const environment = Object.fromEntries(runtime.map(({ name, value }) => [name, value]));
 
-/** A program of this folder that talks in lines. */
+interface ProgramOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly limit?: MemoryLimit;
+}
+
+/** A program that talks in lines. */
 export class Program {
   readonly #child: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  constructor(network: Network, place: string, file: string, ...arguments_: readonly string[]) {
-    const command = [process.execPath, join(import.meta.dirname, file), ...arguments_] as const;
-    this.#child = network.spawn(place, [...command], { stdio: ['pipe', 'pipe', 'inherit'] });
+  /** `file`: of this folder, or a whole path. */
+  constructor(
+    network: Network,
+    place: string,
+    [file, ...words]: readonly [string, ...string[]],
+    options: ProgramOptions = {},
+  ) {
+    const command = [process.execPath, resolve(import.meta.dirname, file), ...words] as const;
+    const { env = process.env, limit } = options;
+    this.#child = network.spawn(place, limit?.command(command) ?? command, { env, stdio: ['pipe', 'pipe', 'inherit'] });
     if (this.#child.stdout === null) throw new Error('a program without output');
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
@@ -41,6 +55,12 @@ export class Program {
 
   say(line: string): void {
     this.#child.stdin?.write(`${line}\n`);
+  }
+
+  async stop(): Promise<void> {
+    const ended = once(this.#child, 'exit');
+    this.#child.kill('SIGKILL');
+    await ended;
   }
 
   async line(): Promise<string> {
@@ -55,7 +75,7 @@ export class AskingPod {
   readonly #program: Program;
 
   constructor(network: Network) {
-    this.#program = new Program(network, 'pod-a', 'pod.ts', nodeAddress);
+    this.#program = new Program(network, 'pod-a', ['pod.ts', nodeAddress]);
   }
 
   /** Waits until the server is there. */
@@ -65,17 +85,63 @@ export class AskingPod {
   }
 }
 
-/** Lays out what the image contains and what kubelet mounts, and starts the node API. */
-export async function prepare(network: Network): Promise<ProxyFiles> {
+/** The controller's end: what the node is to serve. */
+export class NodeApi {
+  readonly #program: Program;
+  #state: NodeState = { platform: 'None', changes: 0 };
+
+  constructor(network: Network) {
+    this.#program = new Program(network, 'cloud', ['node-api.ts', addresses.cloud.ipv4, addresses['pod-a'].ipv4]);
+  }
+
+  async greeting(): Promise<NodeApiGreeting> {
+    return JSON.parse(await this.#program.line()) as NodeApiGreeting;
+  }
+
+  change(change: Partial<NodeState>): void {
+    this.#state = { ...this.#state, ...change };
+    this.#program.say(JSON.stringify(this.#state));
+  }
+
+  /** The next change of pods, bindings and policies. */
+  churn(): void {
+    this.change({ changes: this.#state.changes + 1 });
+  }
+}
+
+/** Lays out what the image contains and what kubelet mounts, and starts the node's real metadata server. */
+export async function prepare(network: Network, nodeApi: NodeApi): Promise<ProxyFiles> {
   const files = filesBelow(network.folder);
   cpSync(join(root, 'dist'), join(files.app, 'dist'), { recursive: true });
   cpSync(join(root, 'package.json'), join(files.app, 'package.json'));
   mkdirSync(files.state);
-  const nodeApi = new Program(network, 'cloud', 'node-api.ts', addresses.cloud.ipv4, addresses['pod-a'].ipv4);
-  const { url, ca, token } = JSON.parse(await nodeApi.line()) as NodeApiGreeting;
+  const { url, ca, token } = await nodeApi.greeting();
   writeFileSync(files.ca, ca);
   writeFileSync(files.token, token, { mode: 0o600 });
+  await new Program(network, 'node', ['gce.ts', String(gcePort)]).line();
   return { ...files, url };
+}
+
+/** The reference, bundled like the proxy: what strips the types would else be part of its memory. */
+export async function startBare(
+  network: Network,
+  files: ProxyFiles,
+  limit: MemoryLimit,
+  body: string,
+): Promise<Program> {
+  const outfile = join(files.app, 'bare.js');
+  await build({
+    entryPoints: [join(import.meta.dirname, 'bare.ts')],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+  });
+  const settings = JSON.stringify(serverSettings(defaultLimits));
+  const words = [outfile, nodeAddress, String(barePort), settings, body] as const;
+  const bare = new Program(network, 'node', [...words], { env: environment, limit });
+  await bare.line();
+  return bare;
 }
 
 export interface ProxyFiles {
@@ -99,19 +165,20 @@ export class ProxyUnderTest {
   readonly #child: ChildProcess;
   #output = '';
 
-  constructor(network: Network, files: ProxyFiles, nodeFlags: readonly string[] = []) {
+  constructor(network: Network, files: ProxyFiles, limit: MemoryLimit, nodeFlags: readonly string[] = []) {
     const env = {
-      NODE_OPTIONS: nodeOptions,
+      ...environment,
       METAVEIL_NODE_API_URL: files.url,
       METAVEIL_NODE_API_CA_FILE: files.ca,
       METAVEIL_NODE_API_TOKEN_FILE: files.token,
       METAVEIL_STATE_DIR: files.state,
       METAVEIL_HOST_IP: nodeAddress,
       METAVEIL_PROXY_PORTS: String(proxyPort),
+      METAVEIL_UPSTREAM: `http://127.0.0.1:${gcePort}`,
       METAVEIL_DRAIN_SECONDS: '1',
     };
     const command = [process.execPath, ...nodeFlags, join(files.app, 'dist', 'metaveil.js'), 'proxy'] as const;
-    this.#child = network.spawn('node', [...command], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#child = network.spawn('node', limit.command(command), { env, stdio: ['ignore', 'pipe', 'inherit'] });
     this.#child.stdout?.setEncoding('utf8').on('data', (part: string) => (this.#output += part));
   }
 
