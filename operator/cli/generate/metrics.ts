@@ -33,7 +33,7 @@ export function metricsFile(): GeneratedFile {
           ),
         ],
         [
-          'Are nodes without a controller?',
+          'Are nodes without a controller? (with kube-state-metrics, `workload: DaemonSet`)',
           code(
             'sum(metaveil_node_api_sessions) < count(kube_pod_info{namespace="metaveil-system", created_by_kind="DaemonSet"})',
           ),
@@ -42,7 +42,7 @@ export function metricsFile(): GeneratedFile {
           'Do identities fail?',
           code('sum by (outcome) (rate(metaveil_token_requests_total{outcome!~"issued|unbound"}[5m])) > 0'),
         ],
-        ['Is nobody in charge?', code('sum(metaveil_leader) != 1')],
+        ['Is nobody in charge?', code('sum(metaveil_leader) != 1 or absent(metaveil_leader)')],
       ],
     ),
   ];
