@@ -10,7 +10,8 @@ export interface UpstreamAddress {
 
 /** Each pod has a bound of its own; this one is the node's. */
 const maxSockets = 1_024;
-const maxFreeSockets = 16;
+/** What a busy moment needs: beyond it a connection ends with its reply, and the next request opens another. */
+const maxFreeSockets = 64;
 const maxHeaderBytes = 16_384;
 
 const unavailable: UpstreamReply = { kind: 'unavailable' };
