@@ -27,6 +27,7 @@ export const reasons = {
   EndpointNotAllowed: 'An endpoint is http; only https is allowed.',
   InvalidCABundle: 'spec.caBundle is not base64 of PEM certificates.',
   InvalidPolicy: 'The policy does not compile; the last good version keeps working.',
+  TooManyPolicies: 'The namespace has more MetadataPolicies, or patterns in them, than take effect; the oldest do.',
   NothingSelected: 'The policy selects no workload at the moment.',
   Blocked: 'Direct egress of every selected workload to the metadata addresses is denied.',
   Unmanaged: 'directEgress is not managed by this policy.',

@@ -74,7 +74,7 @@ class PolicyController {
       existing: await this.#existing(egressLabels(ownerOf(policy), hash), kinds),
       previous,
       counters: counters.countersOf(policy.metadata.uid ?? '', previous, now),
-      lastWriteAt: this.#written.lastWriteAt(key),
+      writes: this.#written.writes(key),
       now,
       hash,
     });

@@ -12,6 +12,7 @@ import { fieldManager, ownedLabels } from '../../core/names.ts';
 import { compilePolicy } from '../../core/policy/compile.ts';
 import type { CompilationOutcome } from '../../core/policy/compile.ts';
 import { owningProxy } from '../../core/snapshot/ownership.ts';
+import { isCounted } from '../../core/snapshot/policy-bounds.ts';
 import { namespaceLabels, selectsPod } from '../../core/snapshot/policies.ts';
 import type { AnyPolicy, EffectivePolicyOf } from '../../core/snapshot/policies.ts';
 import { platformOf, platformOfNode } from '../../core/snapshot/settings.ts';
@@ -29,7 +30,12 @@ export interface PolicyContext {
 export interface PolicySituation {
   readonly policy: AnyPolicy;
   readonly compilation: CompilationOutcome;
-  /** The last version that compiled: a policy is rejected whole, its selectors too. Undefined if none ever did. */
+  /** Whether the policies of its namespace leave it room. */
+  readonly isCounted: boolean;
+  /**
+   * The last version that compiled: a policy is rejected whole, its selectors too. Undefined if none ever did, or if
+   * the policy does not count.
+   */
   readonly inForce: AnyPolicy | undefined;
   readonly programming: ProgrammingState;
   /** Live pods that the version in force selects. */
@@ -40,9 +46,11 @@ export interface PolicySituation {
 
 export function gatherPolicy(policy: AnyPolicy, kinds: NetworkPolicyKinds, context: PolicyContext): PolicySituation {
   const uid = (policy.metadata.uid ?? '') as PolicyUid;
-  const inForce = context.effective(policy)?.object;
+  const counts = policy.kind === 'ClusterMetadataPolicy' || isCounted(policy, context.cluster);
+  const inForce = counts ? context.effective(policy)?.object : undefined;
   return {
     policy,
+    isCounted: counts,
     compilation: compilePolicy(policy),
     inForce,
     programming: context.programming.programming(uid, policy.metadata.generation ?? 0),

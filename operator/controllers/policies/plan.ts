@@ -6,12 +6,14 @@ import type { NetworkPolicy } from '../../core/cluster/objects.ts';
 import { planEgress } from '../../core/egress/plan.ts';
 import type { EgressPlan, EgressReason } from '../../core/egress/plan.ts';
 import type { AnyPolicy } from '../../core/snapshot/policies.ts';
+import { policyBounds } from '../../core/snapshot/policy-bounds.ts';
 import { conditionsOf, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
 import type { StatusCounters } from '../decisions/policy-counters.ts';
 import type { AppliedObject, ObjectRef, OwnedObject } from '../ports.ts';
 import { nodesOf, planStatus, programmedAspect } from '../status-plan.ts';
 import type { StatusPlan } from '../status-plan.ts';
+import type { RecentWrites } from '../status-writes.ts';
 import { calicoTierObject, egressKinds, egressObjects } from './egress-objects.ts';
 import type { PolicySituation } from './gather.ts';
 
@@ -39,7 +41,7 @@ export interface PolicyPlanInput {
   readonly previous: MetadataPolicyStatus | undefined;
   readonly counters: StatusCounters;
   readonly now: number;
-  readonly lastWriteAt: number | undefined;
+  readonly writes: RecentWrites | undefined;
   readonly hash: Hash;
 }
 
@@ -53,7 +55,7 @@ export function planPolicy(input: PolicyPlanInput): PolicyPlan {
     status: planStatus(input.previous, statusOf(input, egress), {
       generation: generationOf(situation.policy),
       now: input.now,
-      lastWriteAt: input.lastWriteAt,
+      writes: input.writes,
     }),
   };
 }
@@ -153,7 +155,8 @@ function generationOf({ metadata }: AnyPolicy): number {
 /** A status has room for some of the errors of 128 patterns. */
 const mostErrors = 5;
 
-function acceptedAspect({ compilation, inForce }: PolicySituation): Aspect {
+function acceptedAspect({ compilation, inForce, isCounted }: PolicySituation): Aspect {
+  if (!isCounted) return { type: 'Accepted', status: 'False', reason: 'TooManyPolicies', message: tooMany };
   if (compilation.kind === 'compiled') {
     return { type: 'Accepted', status: 'True', reason: 'Accepted', message: 'The policy compiles.' };
   }
@@ -166,7 +169,15 @@ function acceptedAspect({ compilation, inForce }: PolicySituation): Aspect {
   return { type: 'Accepted', status: 'False', reason: 'InvalidPolicy', message };
 }
 
-function programmedOf({ compilation, programming }: PolicySituation): Aspect {
+const tooMany =
+  `Of the MetadataPolicies of a namespace the oldest take effect: at most ${policyBounds.policies} with at most ` +
+  `${policyBounds.patterns} patterns together. This one does not. Delete or shorten others, or put their patterns together.`;
+
+function programmedOf({ compilation, programming, isCounted }: PolicySituation): Aspect {
+  if (!isCounted) {
+    const message = 'Waits until the policy counts.';
+    return { type: 'Programmed', status: 'Unknown', reason: 'TooManyPolicies', message };
+  }
   if (compilation.kind === 'rejected') {
     const message = 'Waits until the policy compiles.';
     return { type: 'Programmed', status: 'Unknown', reason: 'InvalidPolicy', message };
@@ -180,16 +191,17 @@ const blockedReasons: ReadonlySet<EgressReason> = new Set(['Blocked', 'CoveredBy
 /** Reasons with which DirectEgress is Unknown because the user asked for no block. */
 const asked: ReadonlySet<Reason> = new Set<Reason>(['Unmanaged', 'AllowedByException']);
 
-function directEgressAspect({ inForce }: PolicySituation, egress: EgressPlan | undefined): Aspect {
+function directEgressAspect(situation: PolicySituation, egress: EgressPlan | undefined): Aspect {
   const type = 'DirectEgress';
   if (egress !== undefined) {
     const status = blockedReasons.has(egress.reason) ? 'True' : 'False';
     return { type, status, reason: egress.reason, message: egress.message };
   }
-  return { type, status: 'Unknown', ...withoutBlock(inForce) };
+  return { type, status: 'Unknown', ...withoutBlock(situation) };
 }
 
-function withoutBlock(inForce: AnyPolicy | undefined): Pick<Aspect, 'reason' | 'message'> {
+function withoutBlock({ inForce, isCounted }: PolicySituation): Pick<Aspect, 'reason' | 'message'> {
+  if (!isCounted) return { reason: 'TooManyPolicies', message: 'Waits until the policy counts.' };
   if (inForce === undefined) return { reason: 'InvalidPolicy', message: 'Waits until the policy compiles.' };
   if (inForce.spec.mode === 'Audit') return { reason: 'Unmanaged', message: 'mode: Audit blocks and allows nothing.' };
   if (inForce.spec.directEgress === 'Allow') {

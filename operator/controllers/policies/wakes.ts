@@ -1,6 +1,7 @@
 /** What makes a policy be looked at again. */
-import { keyOf } from '../../core/cluster/kinds.ts';
+import { keyOf, splitKey } from '../../core/cluster/kinds.ts';
 import type { ClusterView, StoreChange } from '../../core/cluster/store.ts';
+import { uncertainPolicies } from '../../core/snapshot/policy-bounds.ts';
 import { hasNoEffect } from '../../core/snapshot/concerns.ts';
 import type { AnyPolicy } from '../../core/snapshot/policies.ts';
 import type { Timers } from '../../core/time.ts';
@@ -18,6 +19,8 @@ export function keysFor(kind: PolicyKind, change: StoreChange, cluster: ClusterV
   switch (change.kind) {
     case 'NetworkPolicy':
       return kind === 'MetadataPolicy' ? inNamespace(namespaceOfChange(change), cluster) : all;
+    case 'MetadataPolicy':
+      return kind === 'MetadataPolicy' ? [...own, ...uncertainBeside(change.key, cluster)] : own;
     // An exception of one reaches into the blocks of all others.
     case 'ClusterMetadataPolicy':
     case 'Namespace':
@@ -26,6 +29,10 @@ export function keysFor(kind: PolicyKind, change: StoreChange, cluster: ClusterV
     default:
       return own;
   }
+}
+
+function uncertainBeside(key: string, cluster: ClusterView): readonly string[] {
+  return uncertainPolicies(cluster, splitKey(key).namespace).map(keyOf);
 }
 
 function inNamespace(namespace: string, cluster: ClusterView): readonly string[] {

@@ -12,7 +12,7 @@ import { owningProxy } from './ownership.ts';
 import { policiesSelecting } from './policies.ts';
 import type { EffectivePolicyOf } from './policies.ts';
 import { nodeSettings } from './settings.ts';
-import type { CompiledPolicy, NodeSnapshot, Resource, VersionedResource, Workload } from './types.ts';
+import type { CompiledPolicy, NodeSnapshot, Resource, VersionedResource, Workload, WorkloadIdentity } from './types.ts';
 
 export interface SnapshotOptions {
   readonly rules: IdentityRules;
@@ -88,9 +88,23 @@ function workloadOf(pod: Pod, cluster: ClusterView, { proxy, rules, selecting }:
     serviceAccount: serviceAccountOf(pod, cluster),
     hostNetwork: pod.hostNetwork,
     ips: pod.ips,
-    identity: identityOf(pod, cluster, { ...rules, unboundWorkloads }).identity,
+    identity: withoutLongLists(identityOf(pod, cluster, { ...rules, unboundWorkloads }).identity),
     policies: selecting.map(({ uid }) => uid),
   };
+}
+
+/** Characters of the audiences of a binding that its pods carry to their nodes, each of them. */
+const mostAudienceText = 2_048;
+
+/**
+ * A long list of audiences stays at the controller, which checks every wish anyway: a hundred pods of one namespace
+ * would make the snapshot of their node too large to be sent.
+ */
+function withoutLongLists(identity: WorkloadIdentity): WorkloadIdentity {
+  if (identity.kind === 'unbound') return identity;
+  const { idTokenAudiences = [], ...binding } = identity.binding;
+  const length = idTokenAudiences.reduce((sum, audience) => sum + audience.length, 0);
+  return length <= mostAudienceText ? identity : { kind: 'bound', binding };
 }
 
 /** uid '' while the ServiceAccount does not exist: such a pod is never bound. */

@@ -3,6 +3,7 @@ import type { ClusterMetadataPolicy, MetadataPolicy } from '../../api/v1/index.t
 import type { PolicyUid } from '../brand.ts';
 import type { Namespace, Pod } from '../cluster/objects.ts';
 import type { ClusterView } from '../cluster/store.ts';
+import { countedPolicies } from './policy-bounds.ts';
 import { matchesSelector } from '../selector/selector.ts';
 import type { Labels } from '../selector/selector.ts';
 import type { CompiledPolicy } from './types.ts';
@@ -89,7 +90,7 @@ export interface SelectionRules {
 /** Policies that select the pod, sorted by uid. Nothing selects pods of our own namespace. */
 export function policiesSelecting(pod: Pod, cluster: ClusterView, rules: SelectionRules): readonly CompiledPolicy[] {
   if (pod.namespace === rules.ownNamespace) return [];
-  const candidates = [...cluster.policies(pod.namespace), ...cluster.clusterPolicies()];
+  const candidates = [...countedPolicies(cluster, pod.namespace), ...cluster.clusterPolicies()];
   return candidates
     .map(rules.effective)
     .filter((policy) => policy !== undefined)

@@ -24,6 +24,31 @@ function onlyBlock(policies: ReturnType<typeof startPolicies>): { readonly name:
   return { name, spec: policies.api.object(name)['spec'] };
 }
 
+describe('more policies than a namespace may have', () => {
+  const second = (index: number) => new Date(Date.UTC(2026, 0, 1) + index * 1000).toISOString();
+  const named = (index: number) =>
+    metadataPolicy({
+      name: `p${index}`,
+      metadata: { creationTimestamp: second(index) },
+      spec: { directEgress: 'Deny' },
+    });
+
+  it('are not accepted and block nothing, until there is room', async () => {
+    const all = Array.from({ length: 33 }, (_, index) => named(index));
+    const policies = startPolicies(namespace(), gce, metadataProxy(), pod(), ...all);
+    await run(policies);
+    const said = (type: string) => conditionOf(policies, 'MetadataPolicy', 'web/p32', type);
+    assert.equal(said('Accepted'), 'False TooManyPolicies');
+    assert.equal(said('Ready'), 'False TooManyPolicies');
+    assert.equal(said('DirectEgress'), 'Unknown TooManyPolicies');
+    assert.equal(conditionOf(policies, 'MetadataPolicy', 'web/p31', 'Accepted'), 'True Accepted');
+    assert.equal(networkPoliciesOf(policies).length, 32);
+    policies.store.remove('MetadataPolicy', 'web/p0');
+    await settle();
+    assert.equal(said('Accepted'), 'True Accepted');
+  });
+});
+
 describe('a policy that denies direct egress', () => {
   it('gets its NetworkPolicy, labelled with its owner, and says so', async () => {
     const policies = startPolicies(namespace(), gce, metadataProxy(), pod(), metadataPolicy());
