@@ -1,12 +1,18 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { mayTake, type Shares } from '../core/counting/share.ts';
 import { canonicalAddress } from './address.ts';
 import type { Connection } from './identify.ts';
 
 export interface ConnectionLimits {
+  /** Connections of all sources together. */
+  readonly connections: number;
   /** Connections of one source address at a time. */
   readonly connectionsPerPod: number;
+  /** Connections that a source address can have although the others have taken all that are not kept back for this. */
+  readonly fewConnections: number;
+  readonly connectionsKeptBack: number;
   /** Requests of one source address that wait for their reply at a time. */
   readonly requestsPerPod: number;
   readonly requestsPerConnection: number;
@@ -14,6 +20,13 @@ export interface ConnectionLimits {
   readonly pipelinedRequests: number;
   /** Bytes of replies to one source address that it has not taken; one reply alone may be longer. */
   readonly unreadBytesPerPod: number;
+  /** The same of all source addresses together. */
+  readonly unreadBytes: number;
+}
+
+/** What all sources have open together. */
+interface Total {
+  unreadBytes: number;
 }
 
 /** What one source address has open. */
@@ -21,6 +34,7 @@ interface Source {
   connections: number;
   waiting: number;
   unreadBytes: number;
+  readonly all: Total;
 }
 
 /** One request, from its arrival until its reply is taken or its connection ends. */
@@ -96,10 +110,9 @@ export class OpenConnection implements Connection {
   mayReply(turn: Turn, bytes: number): boolean {
     if (this.#isGone) return true;
     const { unreadBytes } = this.#source;
-    if (unreadBytes > 0 && unreadBytes + bytes > this.#limits.unreadBytesPerPod) return false;
+    if (unreadBytes > 0 && unreadBytes + bytes > this.#mostUnread) return false;
     turn.replyBytes = bytes;
-    this.#unreadBytes += bytes;
-    this.#source.unreadBytes += bytes;
+    this.#left(bytes);
     return true;
   }
 
@@ -123,32 +136,48 @@ export class OpenConnection implements Connection {
   closed(): void {
     this.end();
     this.#isGone = true;
-    this.#source.unreadBytes -= this.#unreadBytes;
+    this.#left(-this.#unreadBytes);
+  }
+
+  /** The source's share: the less there is for all together, the less for one that has some already. */
+  get #mostUnread(): number {
+    const { unreadBytesPerPod, unreadBytes } = this.#limits;
+    return Math.min(unreadBytesPerPod, unreadBytes - this.#source.all.unreadBytes);
+  }
+
+  /** Counts bytes that were left unread, or with a negative number those that were taken. */
+  #left(bytes: number): void {
+    this.#unreadBytes += bytes;
+    this.#source.unreadBytes += bytes;
+    this.#source.all.unreadBytes += bytes;
   }
 
   #finish(turn: Turn): void {
     if (this.#isGone) return;
     this.#unanswered -= 1;
-    this.#unreadBytes -= turn.replyBytes;
-    this.#source.unreadBytes -= turn.replyBytes;
+    this.#left(-turn.replyBytes);
   }
 }
 
 /** All open connections, counted by source address, so that one pod's excess is refused to that pod only. */
 export class Connections {
   readonly #limits: ConnectionLimits;
+  readonly #shares: Shares;
   readonly #sources = new Map<string, Source>();
   readonly #open = new Map<Duplex, OpenConnection>();
+  readonly #total: Total = { unreadBytes: 0 };
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits;
+    const { connections: all, connectionsPerPod: each, fewConnections: few, connectionsKeptBack: keptBack } = limits;
+    this.#shares = { each, all, few, keptBack };
   }
 
   /** Registers a new connection; undefined if its source has too many. */
   accept(socket: Socket): OpenConnection | undefined {
     const address = canonicalAddress(socket.remoteAddress ?? '') ?? '';
-    const source = this.#sources.get(address) ?? { connections: 0, waiting: 0, unreadBytes: 0 };
-    if (source.connections >= this.#limits.connectionsPerPod) return undefined;
+    const source = this.#sources.get(address) ?? { connections: 0, waiting: 0, unreadBytes: 0, all: this.#total };
+    if (!mayTake(source.connections, this.#open.size, this.#shares)) return undefined;
     source.connections += 1;
     this.#sources.set(address, source);
     const open = new OpenConnection(address, source, this.#limits);

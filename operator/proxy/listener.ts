@@ -10,7 +10,6 @@ import { denialReply, type Reply } from './replies.ts';
 
 /** What one client, and all together, can make the server hold. Times in ms, sizes in bytes. */
 export interface ListenerLimits extends ConnectionLimits {
-  readonly connections: number;
   readonly headerBytes: number;
   readonly headerCount: number;
   readonly headersTimeoutMs: number;
@@ -24,12 +23,16 @@ export interface ListenerLimits extends ConnectionLimits {
 export const defaultLimits: ListenerLimits = {
   connections: 4_096,
   connectionsPerPod: 128,
+  // For more pods than a node has.
+  fewConnections: 4,
+  connectionsKeptBack: 1_024,
   requestsPerPod: 128,
   headerBytes: 16_384,
   headerCount: 64,
   requestsPerConnection: 10_000,
   pipelinedRequests: 8,
   unreadBytesPerPod: 4 << 20,
+  unreadBytes: 16 << 20,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   keepAliveTimeoutMs: 75_000,

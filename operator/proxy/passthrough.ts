@@ -1,5 +1,6 @@
 /** The way of a permitted request to the node's real metadata server and back: bounded in time, size and number. */
 import type { Hash, PodUid } from '../core/brand.ts';
+import { mayTake, type Shares } from '../core/counting/share.ts';
 import type { Timers } from '../core/time.ts';
 import type { Upstream, UpstreamReply, UpstreamRequest } from './ports.ts';
 import type { ChangeSignal } from './replies.ts';
@@ -21,6 +22,10 @@ const maxCredentialBytes = 64 << 10;
 /** Of one pod at a time: its abuse must not fill the way for others. */
 export const asksPerPod = 32;
 export const waitsPerPod = 32;
+/** Together fewer than there may be connections to the server; one is kept back for each pod of a node. */
+export const asksAtOnce = 640;
+const asks: Shares = { each: asksPerPod, all: asksAtOnce, few: 1, keptBack: 256 };
+const waits: Shares = { each: waitsPerPod, all: 320, few: 1, keptBack: 256 };
 
 export interface PassThroughParts {
   readonly upstream: Upstream;
@@ -37,8 +42,10 @@ export interface PassedAnswer {
 
 export class PassThrough {
   readonly #parts: PassThroughParts;
-  readonly #asking = new Turns(asksPerPod);
-  readonly #waiting = new Turns(waitsPerPod);
+  readonly #asking = new Turns(asks);
+  readonly #waiting = new Turns(waits);
+  /** Documents under way, by what was asked. They are large, and all pods ask for the same few. */
+  readonly #documents = new Map<string, Promise<UpstreamReply>>();
 
   constructor(parts: PassThroughParts) {
     this.#parts = parts;
@@ -53,13 +60,25 @@ export class PassThrough {
     const { uid } = permit.workload;
     if (!this.#asking.take(uid)) return { answer: { kind: 'busy' } };
     try {
-      const reply = await this.#ask(question);
+      const reply = await (question.form === 'document' ? this.#document(question) : this.#ask(question));
       if (reply.kind === 'unavailable') return { answer: reply };
       const answer = answerFromUpstream(passed, question.form, reply, this.#parts.hash);
-      return { answer, changed: (timeoutMs, signal) => this.#change(uid, question, reply.etag, { timeoutMs, signal }) };
+      // Kept for as long as a request waits: it must not hold on to the reply.
+      const { etag } = reply;
+      return { answer, changed: (timeoutMs, signal) => this.#change(uid, question, etag, { timeoutMs, signal }) };
     } finally {
       this.#asking.giveBack(uid);
     }
+  }
+
+  /** One for all who ask at the same time: each gets what its own policies leave of it. */
+  #document(question: UpstreamQuestion): Promise<UpstreamReply> {
+    const { target } = question;
+    const underWay = this.#documents.get(target);
+    if (underWay !== undefined) return underWay;
+    const asked = this.#ask(question).finally(() => this.#documents.delete(target));
+    this.#documents.set(target, asked);
+    return asked;
   }
 
   async #ask({ form, target }: UpstreamQuestion): Promise<UpstreamReply> {
@@ -93,7 +112,8 @@ export class PassThrough {
     if (etag !== undefined && this.#waiting.take(uid)) {
       try {
         const target = waitTarget(question, etag, Math.max(1, Math.ceil(timeoutMs / 1000)));
-        const reply = await this.#once({ target, maxBytes: maxDocumentBytes }, timeoutMs, signal);
+        // When metadata changes all waits end at once; what there is now is asked for afterwards.
+        const reply = await this.#once({ target, maxBytes: maxDocumentBytes, withoutBody: true }, timeoutMs, signal);
         if (reply.kind === 'answered' && reply.status === 200 && reply.etag !== etag) return;
       } finally {
         this.#waiting.giveBack(uid);
@@ -129,21 +149,24 @@ function isPassing(status: number): boolean {
 
 /** How much of something each pod has. */
 class Turns {
-  readonly #limit: number;
+  readonly #shares: Shares;
   readonly #taken = new Map<PodUid, number>();
+  #all = 0;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(shares: Shares) {
+    this.#shares = shares;
   }
 
   take(uid: PodUid): boolean {
     const taken = this.#taken.get(uid) ?? 0;
-    if (taken >= this.#limit) return false;
+    if (!mayTake(taken, this.#all, this.#shares)) return false;
     this.#taken.set(uid, taken + 1);
+    this.#all += 1;
     return true;
   }
 
   giveBack(uid: PodUid): void {
+    this.#all -= 1;
     const left = (this.#taken.get(uid) ?? 1) - 1;
     if (left === 0) this.#taken.delete(uid);
     else this.#taken.set(uid, left);

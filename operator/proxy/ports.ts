@@ -32,6 +32,8 @@ export interface UpstreamRequest {
   readonly target: string;
   /** A longer reply is none. */
   readonly maxBytes: number;
+  /** Only status and ETag are wanted: the body is not read and comes back empty. */
+  readonly withoutBody?: true;
 }
 
 export type UpstreamReply =

@@ -17,6 +17,8 @@ const periodMs = 1_000;
 /** Wide, for a machine with other work: without the limits the victim fails or waits for seconds. */
 const maxRatio = 8;
 const slackMs = 40;
+/** Half of the shortest time-out that a client has. */
+const maxFloodedMs = 500;
 /** New connections of the abuser in 10 ms: few where it is what they hold that counts, many in a flood. */
 const few = 1;
 const many = 20;
@@ -90,7 +92,7 @@ class Abuse {
 const manyTokens = get(token).repeat(2_000);
 const oneDenial = get('/computeMetadata/v1/instance/attributes/kube-env', 'Connection: close');
 
-/** A flood costs what it costs to refuse it: its ratio is told; that the other pod is served is asserted. */
+/** A flood costs what it costs to refuse it: that is less than any client waits, and its ratio is told. */
 const forms: readonly (readonly [string, 'holds' | 'floods', () => Abuse])[] = [
   ['idle connections, as many as it can', 'holds', () => new Abuse('')],
   ['headers without end', 'holds', () => new Abuse(`GET ${harmless} HTTP/1.1\r\nX-A: `)],
@@ -124,8 +126,8 @@ describe('T14: another pod, while one pod abuses the proxy with', () => {
       context.diagnostic(`p99 ${without.toFixed(2)} ms without, ${during.toFixed(2)} ms during: ratio ${ratio}`);
       const failed = [...quiet, ...abused].reduce((sum, measured) => sum + measured.failed, 0);
       assert.equal(failed, 0, 'requests of the other pod failed');
-      if (how === 'floods') return;
-      assert.ok(during <= maxRatio * without + slackMs, `p99 ${without} ms without, ${during} ms during`);
+      const most = how === 'floods' ? maxFloodedMs : maxRatio * without + slackMs;
+      assert.ok(during <= most, `p99 ${without} ms without, ${during} ms during`);
     });
   }
 });

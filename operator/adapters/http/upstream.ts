@@ -37,11 +37,11 @@ export class HttpUpstream implements Upstream {
     this.#agent.destroy();
   }
 
-  #attempt({ target, maxBytes }: UpstreamRequest, signal: AbortSignal): Promise<UpstreamReply | 'stale-connection'> {
+  #attempt(asked: UpstreamRequest, signal: AbortSignal): Promise<UpstreamReply | 'stale-connection'> {
     const { promise, resolve } = Promise.withResolvers<UpstreamReply | 'stale-connection'>();
     if (signal.aborted) return Promise.resolve(unavailable);
-    const request = this.#send(target, signal);
-    request.on('response', (response) => void read(response, maxBytes).then(resolve));
+    const request = this.#send(asked.target, signal);
+    request.on('response', (response) => void read(response, asked).then(resolve));
     request.on('error', (error: NodeJS.ErrnoException) => {
       const isStale = request.reusedSocket && error.code === 'ECONNRESET' && !signal.aborted;
       resolve(isStale ? 'stale-connection' : unavailable);
@@ -72,9 +72,9 @@ export class HttpUpstream implements Upstream {
 }
 
 /** Only a metadata server says `Metadata-Flavor: Google`; anything else at the address gets no word to a pod. */
-async function read(response: IncomingMessage, maxBytes: number): Promise<UpstreamReply> {
+async function read(response: IncomingMessage, asked: UpstreamRequest): Promise<UpstreamReply> {
   const { headers, statusCode: status = 0 } = response;
-  const body = headers['metadata-flavor'] === 'Google' ? await readText(response, maxBytes) : undefined;
+  const body = headers['metadata-flavor'] === 'Google' ? await readText(response, asked) : undefined;
   if (body === undefined) {
     response.destroy();
     return unavailable;
@@ -85,14 +85,18 @@ async function read(response: IncomingMessage, maxBytes: number): Promise<Upstre
 }
 
 /** Undefined for a body that is too long, is cut off, or is in a coding nobody asked for. */
-function readText(response: IncomingMessage, maxBytes: number): Promise<string | undefined> {
-  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+function readText(response: IncomingMessage, asked: UpstreamRequest): Promise<string | undefined> {
   if (response.headers['content-encoding'] !== undefined) return Promise.resolve(undefined);
+  if (asked.withoutBody === true) {
+    response.destroy();
+    return Promise.resolve('');
+  }
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
   const chunks: Buffer[] = [];
   let size = 0;
   response.on('data', (chunk: Buffer) => {
     size += chunk.length;
-    if (size > maxBytes) resolve(undefined);
+    if (size > asked.maxBytes) resolve(undefined);
     else chunks.push(chunk);
   });
   response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));

@@ -5,7 +5,7 @@ import { maxAudienceLength, maxScopeLength, maxScopes } from '../../core/token/g
 import { logBurst, logRefillMs } from '../../proxy/denial-log.ts';
 import { defaultLimits } from '../../proxy/listener.ts';
 import { maxOtherTokens, otherFetches } from '../../proxy/owner-tokens.ts';
-import { asksPerPod, pollMs, waitsPerPod } from '../../proxy/passthrough.ts';
+import { asksAtOnce, asksPerPod, pollMs, waitsPerPod } from '../../proxy/passthrough.ts';
 import type { GeneratedFile } from './file.ts';
 import { table } from './table.ts';
 
@@ -80,7 +80,7 @@ export function refusalsFile(): GeneratedFile {
     '## Limits of a request',
     table(limits, ofRequests),
     '## Limits of a pod',
-    `A pod is its source address. All pods of a node together have ${count(defaultLimits.connections)} connections.`,
+    `A pod is its source address. All pods of a node together have ${count(defaultLimits.connections)} connections, ${bytes(defaultLimits.unreadBytes)} of replies that are not read, and ${count(asksAtOnce)} questions to the node's server at a time. However much others have, a pod can have ${count(defaultLimits.fewConnections)} connections, a reply and a question.`,
     table(limits, ofPods),
   ];
   return { path: 'docs/reference/refusals.md', text: `${sections.join('\n\n')}\n` };

@@ -4,7 +4,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { HttpUpstream } from '../../../operator/adapters/http/upstream.ts';
-import { askMs, asksPerPod, holdMs, pollMs } from '../../../operator/proxy/passthrough.ts';
+import { askMs, asksAtOnce, asksPerPod, holdMs, pollMs } from '../../../operator/proxy/passthrough.ts';
 import type { Upstream, UpstreamReply, UpstreamRequest } from '../../../operator/proxy/ports.ts';
 import { settle } from '../../fakes/timers.ts';
 import { Harness } from './harness.ts';
@@ -183,6 +183,41 @@ describe('a pod that asks too much', () => {
   });
 });
 
+describe('pods that ask too much together', () => {
+  it('leave room for one that has not asked yet', async () => {
+    upstream = new ScriptedUpstream();
+    node = new Harness();
+    const greedy = Array.from({ length: 30 }, (_, index) => `127.0.0.${index + 10}`);
+    node.snapshots.set({
+      settings: nodeSettings({ platform: 'GCE' }),
+      workloads: [from, ...greedy].map((ip) => workload(`p-${ip}`, ip, undefined)),
+    });
+    await node.start({ upstream });
+    let refused = 0;
+    const answers: Promise<void>[] = [];
+    const ask = async (address: string): Promise<void> => {
+      const { status } = await node.get(path, { from: address });
+      if (status === 429) refused += 1;
+    };
+    for (const address of greedy) {
+      // One pod after the other: the kernel's queue of new connections is not what is tested.
+      for (let count = 0; count < asksPerPod; count += 1) answers.push(ask(address));
+      for (let round = 0; round < 2_000 && refused + upstream.asked.length < answers.length; round += 1) await settle();
+    }
+    assert.equal(refused + upstream.asked.length, answers.length);
+    assert.ok(upstream.asked.length < asksAtOnce, `${upstream.asked.length} at once`);
+    assert.ok(upstream.asked.length > 12 * asksPerPod);
+    const before = upstream.asked.length;
+    const other = node.get(path, { from });
+    await asked(before + 1);
+    upstream.policy = () => answered(200);
+    for (const { answer } of upstream.asked) answer(answered(200));
+    assert.equal((await other).status, 200);
+    await Promise.all(answers);
+    await node.stop();
+  });
+});
+
 describe('what is at the address', () => {
   let server: Server;
   let http: HttpUpstream;
@@ -255,6 +290,20 @@ describe('what is at the address', () => {
       assert.deepEqual(await ask(), { kind: 'unavailable' });
     });
   }
+
+  it('sends a body in vain where only the ETag is wanted', async () => {
+    const ended = Promise.withResolvers<undefined>();
+    listener = (_request, response) => {
+      response.writeHead(200, { ...flavor, ETag: 'e2' }).write('x');
+      response.on('close', () => ended.resolve(undefined));
+    };
+    const reply = await http.get(
+      { target: '/computeMetadata/v1/x', maxBytes: 100, withoutBody: true },
+      new AbortController().signal,
+    );
+    assert.deepEqual(reply, { kind: 'answered', status: 200, json: true, body: '', etag: 'e2' });
+    await ended.promise;
+  });
 
   it('has an ETag of a known form, or none', async () => {
     for (const etag of ['a b', 'x'.repeat(65), '"q"', '']) {
