@@ -9,7 +9,7 @@ import { readConfiguration, type ProxyConfiguration } from '../proxy/configurati
 import { InterceptLink } from '../proxy/intercept-link.ts';
 import { startProxy, type ProxyOptions, type RunningProxy } from '../proxy/server.ts';
 import { createLogger, describeError, type Logger } from '../telemetry/log.ts';
-import { ended, sha256, systemTimers } from './system.ts';
+import { bootId, ended, sha256, systemTimers } from './system.ts';
 
 /** How long the controller may take to answer whether this node is released, in ms. */
 const leaveMs = 3_000;
@@ -117,7 +117,7 @@ function nodeApiClient(configuration: ProxyConfiguration, log: Logger): NodeApiC
     service: configuration.service,
     serverName: configuration.serverName,
     credentials: new MountedCredentials({ token: configuration.tokenFile, caBundle: configuration.caFile }),
-    lastGood: new SnapshotFile(join(configuration.stateDir, 'snapshot.json')),
+    lastGood: new SnapshotFile(join(configuration.stateDir, 'snapshot.json'), bootId()),
     clock: systemTimers,
     random: Math.random,
     log,

@@ -50,17 +50,26 @@ export class MountedCredentials implements Credentials {
   }
 }
 
-/** The last-good snapshot in an emptyDir: written beside and renamed, so that a crash leaves the old or the new one. */
+/**
+ * The last-good snapshot in an emptyDir: written beside and renamed, so that a crash leaves the old or the new one.
+ * It counts for the boot of the host that it was written in. The folder outlives a reboot and so do the pods, but they
+ * get other addresses, and one pod's address may be another's now.
+ */
 export class SnapshotFile implements LastGoodFile {
   readonly #path: string;
+  readonly #boot: string;
 
-  constructor(path: string) {
+  /** `boot`: the kernel's id of this boot, without line breaks. */
+  constructor(path: string, boot: string) {
     this.#path = path;
+    this.#boot = boot;
   }
 
   async read(): Promise<string | undefined> {
     try {
-      return await readFile(this.#path, 'utf8');
+      const text = await readFile(this.#path, 'utf8');
+      const head = `${this.#boot}\n`;
+      return text.startsWith(head) ? text.slice(head.length) : undefined;
     } catch (error) {
       if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
       throw error;
@@ -71,7 +80,7 @@ export class SnapshotFile implements LastGoodFile {
     const beside = `${this.#path}.new`;
     const file = await open(beside, 'w', 0o600);
     try {
-      await file.writeFile(text);
+      await file.writeFile(`${this.#boot}\n${text}`);
     } finally {
       await file.close();
     }

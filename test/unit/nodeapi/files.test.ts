@@ -58,12 +58,21 @@ describe('mounted credentials', () => {
 describe('the last-good file', () => {
   it('is absent at first, then what was written last, and nothing is left beside it', async (t) => {
     const root = await folder(t);
-    const file = new SnapshotFile(join(root, 'snapshot.json'));
+    const file = new SnapshotFile(join(root, 'snapshot.json'), 'boot');
     assert.equal(await file.read(), undefined);
     await file.write('one');
     await file.write('two');
     assert.equal(await file.read(), 'two');
     assert.deepEqual(await readdir(root), ['snapshot.json']);
+  });
+
+  it('of before a reboot is as good as none: pods have other addresses since then', async (t) => {
+    const path = join(await folder(t), 'snapshot.json');
+    await new SnapshotFile(path, 'boot-1').write('one');
+    assert.equal(await new SnapshotFile(path, 'boot-1').read(), 'one');
+    assert.equal(await new SnapshotFile(path, 'boot-2').read(), undefined);
+    await new SnapshotFile(path, 'boot-2').write('two');
+    assert.equal(await new SnapshotFile(path, 'boot-2').read(), 'two');
   });
 });
 

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { sha256 } from '../../../operator/cmd/system.ts';
+import { SnapshotFile } from '../../../operator/adapters/http/mounted-files.ts';
+import { bootId, sha256 } from '../../../operator/cmd/system.ts';
 import { snapshotOf, versioned } from '../../../operator/core/snapshot/delta.ts';
 import { encodeFrame, snapshotFrame } from '../../../operator/nodeapi/wire/frames.ts';
 import { binding, nodeSettings, workload } from './support.ts';
@@ -58,7 +59,7 @@ describe('the proxy process without a controller', () => {
       resources.map((resource) => versioned(resource, sha256)),
       sha256,
     );
-    await writeFile(join(folder, 'snapshot.json'), encodeFrame(snapshotFrame(snapshot)));
+    await new SnapshotFile(join(folder, 'snapshot.json'), bootId()).write(encodeFrame(snapshotFrame(snapshot)));
     await writeFile(join(folder, 'token'), 'canary-node-token');
     await writeFile(join(folder, 'ca.crt'), '');
     env = {
