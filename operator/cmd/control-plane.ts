@@ -102,7 +102,7 @@ export class ControlPlane {
       soon: setImmediate,
     });
     const pods = new ClusterProxyPods(store, { ownNamespace: installation.namespace, hash: sha256 });
-    this.#instances = new Instances({ pods, gates: parts.gates });
+    this.#instances = new Instances({ pods, gates: parts.gates, clock: systemTimers });
     this.#counters = new PolicyCounters(store);
     this.#legacyEvents = new LegacyEvents({ events: parts.events, clock: systemTimers });
     this.#decisionMetrics = new DecisionMetrics(store, parts.metrics);

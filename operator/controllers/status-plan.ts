@@ -4,7 +4,7 @@ import type { ProgrammingState } from './ports.ts';
 import { announced, findCondition, listed } from './conditions.ts';
 import type { Aspect } from './conditions.ts';
 import type { KubernetesEvent } from './ports.ts';
-import { statusWrite } from './status-writes.ts';
+import { statusWrite, type RecentWrites } from './status-writes.ts';
 
 export interface PlannableStatus {
   readonly observedGeneration?: number;
@@ -22,7 +22,7 @@ export interface StatusMoment {
   readonly generation: number;
   /** ms since the epoch */
   readonly now: number;
-  readonly lastWriteAt: number | undefined;
+  readonly writes: RecentWrites | undefined;
 }
 
 /** Nothing for an unchanged status, later for mere numbers, at once for a transition, with an event if Ready changed. */

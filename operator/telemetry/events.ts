@@ -9,7 +9,7 @@ export const logEvents = {
   'request-denied': 'A request was refused; `code` says why and `trace` which rule decided.',
   'request-failed': 'A request ended in an error of our own; the pod got a 500.',
   'connection-refused': 'A connection was cut: its pod has too many, it spoke no HTTP or its replies are not read.',
-  'denials-suppressed': 'One pod was refused so often that `count` further lines were left out.',
+  'denials-suppressed': 'One source was refused so often that `count` further lines were left out.',
   'audit-finding': 'A request was served that an Audit policy would have concealed.',
   'legacy-allowed': 'A request to a legacy endpoint was allowed; `v1Path` is what to ask for instead.',
   'snapshot-received': 'The proxy decides from a new snapshot of its node.',

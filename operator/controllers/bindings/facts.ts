@@ -3,6 +3,7 @@ import type { WorkloadIdentityBinding, WorkloadIdentityBindingStatus } from '../
 import type { BindingAcceptance } from '../../core/identity/accept.ts';
 import type { ServiceAccount } from '../../core/cluster/objects.ts';
 import type { ObjectRef, ProgrammingState, VerificationOutcome } from '../ports.ts';
+import type { RecentWrites } from '../status-writes.ts';
 
 /** The ServiceAccount's GKE annotation, as far as we may touch it. */
 export interface AnnotationFacts {
@@ -31,7 +32,7 @@ export interface PresentBinding {
   /** The command that cures a failed verification. */
   readonly remedy: string | undefined;
   readonly annotation: AnnotationFacts | undefined;
-  readonly lastWriteAt: number | undefined;
+  readonly writes: RecentWrites | undefined;
   /** ms since the epoch */
   readonly now: number;
 }

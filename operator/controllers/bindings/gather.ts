@@ -71,7 +71,7 @@ function present({ key, binding, annotation, now }: Subject, sources: BindingSou
     verification,
     remedy: remedyFor({ binding, acceptance, principal, verification }),
     annotation,
-    lastWriteAt: written.lastWriteAt(key),
+    writes: written.writes(key),
     now,
   };
 }

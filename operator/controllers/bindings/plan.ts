@@ -38,10 +38,10 @@ function planAbsent(facts: AbsentBinding): BindingPlan {
 }
 
 function planPresent(facts: PresentBinding): BindingPlan {
-  const { previous, binding, annotation, now, lastWriteAt } = facts;
+  const { previous, binding, annotation, now, writes } = facts;
   const generation = binding.metadata.generation ?? 0;
   const next = statusOf(facts, generation);
-  const planned = planStatus(previous, next, { generation, now, lastWriteAt });
+  const planned = planStatus(previous, next, { generation, now, writes });
   const requeueAfterMs = planned.requeueAfterMs ?? (annotation?.conflict === undefined ? undefined : conflictRetryMs);
   return {
     annotation: planAnnotation(facts),

@@ -72,7 +72,7 @@ export class ProviderController implements ControllerDefinition {
       acceptance: acceptProvider(provider, this.#options.rules),
       discovered: this.#discovered?.found,
       lastAcceptedAt: this.#options.acceptances.lastAt(key),
-      lastWriteAt: this.#written.lastWriteAt(key),
+      writes: this.#written.writes(key),
       now,
     };
   }

@@ -6,6 +6,7 @@ import { conditionsOf, readyFrom } from '../conditions.ts';
 import type { Aspect } from '../conditions.ts';
 import { planStatus } from '../status-plan.ts';
 import type { StatusPlan } from '../status-plan.ts';
+import type { RecentWrites } from '../status-writes.ts';
 
 export interface Discovered {
   readonly issuer: string;
@@ -21,7 +22,7 @@ export interface ProviderFacts {
   readonly discovered: Discovered | undefined;
   /** When Google last accepted a token, ms since the epoch; undefined if not since the controller started. */
   readonly lastAcceptedAt: number | undefined;
-  readonly lastWriteAt: number | undefined;
+  readonly writes: RecentWrites | undefined;
   readonly now: number;
 }
 
@@ -30,9 +31,9 @@ export type ProviderPlan = StatusPlan<WorkloadIdentityProviderStatus>;
 const hourMs = 3_600_000;
 
 export function planProvider(facts: ProviderFacts): ProviderPlan {
-  const { provider, previous, now, lastWriteAt } = facts;
+  const { provider, previous, now, writes } = facts;
   const generation = provider.metadata.generation ?? 0;
-  return planStatus(previous, statusOf(facts, generation), { generation, now, lastWriteAt });
+  return planStatus(previous, statusOf(facts, generation), { generation, now, writes });
 }
 
 function statusOf(facts: ProviderFacts, generation: number): WorkloadIdentityProviderStatus {

@@ -56,7 +56,7 @@ class ProxyController {
       situation: await gatherProxy(proxy, this.#options),
       context: this.#options,
       previous: this.#written.previous(key, proxy, now),
-      lastWriteAt: this.#written.lastWriteAt(key),
+      writes: this.#written.writes(key),
       now,
     });
     return plan.kind === 'keep' ? this.#keep(proxy, plan, now) : this.#remove(proxy, plan);

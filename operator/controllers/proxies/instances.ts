@@ -3,6 +3,7 @@
  * A pod keeps its gate while the controller is away; only the instance itself takes it back.
  */
 import type { PodUid } from '../../core/brand.ts';
+import type { Clock } from '../../core/time.ts';
 import type { InstanceReadiness, ProxyPods } from '../../nodeapi/server/ports.ts';
 import type { ReconcileResult } from '../queue.ts';
 import type { ControllerDefinition } from '../runtime.ts';
@@ -16,7 +17,11 @@ interface Instance {
 export interface InstancesOptions {
   readonly pods: ProxyPods;
   readonly gates: ServingGates;
+  readonly clock: Clock;
 }
+
+/** Between two times that one gate is opened, in ms: a node that says yes and no on and on makes no write storm. */
+const reopenMs = 2_000;
 
 export class Instances implements InstanceReadiness, ProxyConnections, ControllerDefinition {
   readonly name = 'serving-gates';
@@ -24,8 +29,8 @@ export class Instances implements InstanceReadiness, ProxyConnections, Controlle
   readonly #instances = new Map<PodUid, Instance>();
   /** Node → instances that serve it: asked for every node of a MetadataProxy at once. */
   readonly #servers = new Map<string, Set<PodUid>>();
-  /** What the gate of each pod was last set to. */
-  readonly #written = new Map<PodUid, boolean>();
+  /** What the gate of each pod was last set to, and when, in ms since the epoch. */
+  readonly #written = new Map<PodUid, { readonly serving: boolean; readonly at: number }>();
   readonly #listeners = new Set<(nodes: ReadonlySet<string>) => void>();
   #wake: (key: string) => void = () => undefined;
 
@@ -60,10 +65,14 @@ export class Instances implements InstanceReadiness, ProxyConnections, Controlle
 
   readonly reconcile = async (key: string): Promise<ReconcileResult> => {
     const uid = key as PodUid;
-    const [pod, instance] = [this.#options.pods.find(uid), this.#instances.get(uid)];
-    if (pod === undefined || instance === undefined || this.#written.get(uid) === instance.serving) return {};
-    await this.#options.gates.set(pod, instance.serving);
-    this.#written.set(uid, instance.serving);
+    const { pods, gates, clock } = this.#options;
+    const [pod, instance, written] = [pods.find(uid), this.#instances.get(uid), this.#written.get(uid)];
+    if (pod === undefined || instance === undefined || written?.serving === instance.serving) return {};
+    const at = clock.now();
+    const waitMs = instance.serving && written !== undefined ? written.at + reopenMs - at : 0;
+    if (waitMs > 0) return { requeueAfterMs: waitMs };
+    await gates.set(pod, instance.serving);
+    this.#written.set(uid, { serving: instance.serving, at });
     return {};
   };
 

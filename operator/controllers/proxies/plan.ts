@@ -7,6 +7,7 @@ import { labelValue } from '../labels.ts';
 import type { AppliedObject, KubernetesEvent, OwnedObject } from '../ports.ts';
 import { nodesOf, planStatus } from '../status-plan.ts';
 import type { StatusPlan } from '../status-plan.ts';
+import type { RecentWrites } from '../status-writes.ts';
 import type { ProxySituation } from './gather.ts';
 import { planHandover } from './handover.ts';
 import { isInPlace } from './in-place.ts';
@@ -40,7 +41,7 @@ export interface ProxyPlanInput {
   readonly context: WorkloadContext;
   readonly previous: MetadataProxyStatus | undefined;
   readonly now: number;
-  readonly lastWriteAt: number | undefined;
+  readonly writes: RecentWrites | undefined;
 }
 
 /** How long a deletion waits for Ready nodes to remove their rules. */
@@ -91,7 +92,7 @@ function planKeep(input: ProxyPlanInput): ProxyPlan {
     status: planStatus(input.previous, statusOf(input, accepted), {
       generation: generationOf(situation.proxy),
       now: input.now,
-      lastWriteAt: input.lastWriteAt,
+      writes: input.writes,
     }),
     untaint: situation.proxy.spec.removeStartupTaint ? taintedNodes(situation) : [],
     ...((rollout.waiting.length > 0 || handover.isUnderWay) && { requeueAfterMs: rolloutPollMs }),

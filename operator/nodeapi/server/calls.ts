@@ -23,6 +23,7 @@ import type {
 import { decodeJson } from '../wire/decode.ts';
 import type { Decoder } from '../wire/decode.ts';
 import type { MethodName } from '../wire/methods.ts';
+import { BoundedLog } from './bounded-log.ts';
 import type { ProxyCaller } from './caller.ts';
 import type { Minter } from './minter.ts';
 import { NodeMemory } from './node-memory.ts';
@@ -62,10 +63,12 @@ export class Calls {
   /** Last sequence of each instance's reports. */
   readonly #reported = new Map<PodUid, number>();
   readonly #memory: NodeMemory;
+  readonly #refusals: BoundedLog;
   readonly #calls: Readonly<Record<CallMethod, Call>>;
 
   constructor(options: CallsOptions) {
     this.#options = options;
+    this.#refusals = new BoundedLog(options.log, options.clock);
     this.#memory = new NodeMemory(options.snapshots, options.clock);
     options.pods.onGone((pod) => this.#reported.delete(pod));
     this.#calls = {
@@ -90,12 +93,11 @@ export class Calls {
     const result = outcome.kind === 'issued' ? 'issued' : outcome.refusal.kind;
     this.#options.metrics.add('metaveil_token_requests_total', { kind, outcome: result });
     if (outcome.kind === 'refused')
-      this.#options.log.warn('nodeapi-token-refused', {
-        node: caller.pod.nodeName,
-        podUid: request.workload,
-        kind,
-        reason: outcome.refusal.kind,
-      });
+      this.#refusals.warn(
+        'nodeapi-token-refused',
+        { node: caller.pod.nodeName },
+        { podUid: request.workload, kind, reason: outcome.refusal.kind },
+      );
     return sentOutcome(outcome, this.#options.clock.now());
   }
 

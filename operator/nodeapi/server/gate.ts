@@ -43,6 +43,8 @@ export type Admission =
 
 /** A node's instances together: 250 pods that start at once, several tokens each. */
 const callsPerNode = { burst: 2000, perSecond: 100 };
+/** A long body costs as much as a call for each of these: reading it keeps the replica from everybody else's calls. */
+const bytesPerCall = 4096;
 
 export class Gate {
   readonly #options: GateOptions;
@@ -63,6 +65,12 @@ export class Gate {
     return admission.kind === 'admitted' ? admission : { ...admission, caller };
   }
 
+  /** Before a body is looked at: 0, or the ms after which its node may send as much. */
+  chargeBody({ pod }: ProxyCaller, bytes: number): number {
+    const calls = Math.floor(bytes / bytesPerCall);
+    return calls === 0 ? 0 : this.#limit.take(pod.nodeName, calls);
+  }
+
   #admitCaller(arrival: Arrival, caller: ProxyCaller): Admission {
     const [path = '', query = ''] = arrival.target.split('?', 2);
     const method = methodAt(path);
@@ -72,7 +80,7 @@ export class Gate {
     const theirs = parseRange(arrival.protocols);
     const protocol = theirs === undefined ? undefined : negotiate(this.#options.protocols, theirs);
     if (protocol === undefined) return refuse('protocol-unsupported');
-    const retryAfterMs = this.#limit.take(caller.pod.nodeName);
+    const retryAfterMs = this.#limit.take(caller.pod.nodeName, methods[method].cost);
     if (retryAfterMs > 0) return refuse('rate-limited', { retryAfterMs });
     return { kind: 'admitted', method, caller, protocol, query: new URLSearchParams(query) };
   }

@@ -24,16 +24,16 @@ export class RateLimit {
     this.#buckets = new LRUCache({ max: maxKeys });
   }
 
-  /** Takes one; 0 if it was there, else the ms until the next one is. */
-  take(key: string): number {
+  /** Takes `amount`, at most the burst; 0 if it was there, else the ms until it is. */
+  take(key: string, amount = 1): number {
     const now = this.#clock.now();
     const bucket = this.#buckets.get(key) ?? { level: this.#rate.burst, readAt: now };
     const refilled = bucket.level + (Math.max(0, now - bucket.readAt) / 1000) * this.#rate.perSecond;
     bucket.level = Math.min(this.#rate.burst, refilled);
     bucket.readAt = now;
     this.#buckets.set(key, bucket);
-    if (bucket.level < 1) return Math.ceil(((1 - bucket.level) / this.#rate.perSecond) * 1000);
-    bucket.level -= 1;
+    if (bucket.level < amount) return Math.ceil(((amount - bucket.level) / this.#rate.perSecond) * 1000);
+    bucket.level -= amount;
     return 0;
   }
 }

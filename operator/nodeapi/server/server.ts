@@ -14,9 +14,11 @@ import { protocolHeader, supportedProtocols } from '../wire/protocol.ts';
 import type { ProtocolRange } from '../wire/protocol.ts';
 import { decodeContentHash } from '../wire/resources.ts';
 import { Authentication } from './authentication.ts';
+import { BoundedLog } from './bounded-log.ts';
 import { readBody } from '../body.ts';
 import { Calls } from './calls.ts';
 import type { ServerCertificate } from './certificates.ts';
+import { Connections, defaultConnectionLimits, type ConnectionLimits } from './connections.ts';
 import { Gate, refusalOf } from './gate.ts';
 import type { Admitted } from './gate.ts';
 import { Minter } from './minter.ts';
@@ -49,6 +51,7 @@ export interface NodeApiServerOptions
   readonly namespace?: string;
   /** For tests of other versions. */
   readonly protocols?: ProtocolRange;
+  readonly connections?: ConnectionLimits;
 }
 
 /** A reply that nobody reads is given up after this, in ms. */
@@ -62,6 +65,7 @@ export class NodeApiServer {
   readonly #gate: Gate;
   readonly #calls: Calls;
   readonly #sessions: WatchSessions;
+  readonly #refusals: BoundedLog;
 
   /** Listens to its ports from here on: make it before the first snapshot is built. */
   constructor(options: NodeApiServerOptions) {
@@ -71,14 +75,19 @@ export class NodeApiServer {
     this.#gate = new Gate({ ...options, authentication, protocols: options.protocols ?? supportedProtocols });
     this.#sessions = new WatchSessions({ ...options, programming: this.programming });
     this.#calls = new Calls({ ...options, sessions: this.#sessions, minter: new Minter(options) });
+    this.#refusals = new BoundedLog(options.log, options.clock);
+    const { connections: limits = defaultConnectionLimits } = options;
     options.leadership.onChange(() => this.#leadershipChanged());
     this.#server = createServer({
       minVersion: 'TLSv1.3',
+      handshakeTimeout: limits.handshakeMs,
       maxHeaderSize: 16_384,
       headersTimeout: 10_000,
       requestTimeout: 15_000,
       keepAliveTimeout: 65_000,
     });
+    const connections = new Connections(limits.shares);
+    this.#server.on('connection', (socket: Socket) => connections.accept(socket));
     this.#server.on('request', (request, response) => void this.#serve(request, response));
     // A handshake that fails is the client's affair; without this listener its socket would linger.
     this.#server.on('tlsClientError', (_error, socket: Socket) => socket.destroy());
@@ -158,6 +167,11 @@ export class NodeApiServer {
       this.#refuse(request, response, refusalOf('request-too-large'), node);
       return;
     }
+    const retryAfterMs = this.#gate.chargeBody(caller, body.text.length);
+    if (retryAfterMs > 0) {
+      this.#refuse(request, response, refusalOf('rate-limited', { retryAfterMs }), node);
+      return;
+    }
     const hungUp = new AbortController();
     response.once('close', () => hungUp.abort());
     const outcome = await this.#calls.call(method, caller, body.text, hungUp.signal);
@@ -192,13 +206,17 @@ export class NodeApiServer {
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal, node = ''): void {
-    this.#options.log.warn('nodeapi-call-refused', {
-      code: refusal.code,
-      method: request.method ?? '',
-      path: request.url ?? '',
-      source: request.socket.remoteAddress ?? '',
-      ...(node !== '' && { node }),
-    });
+    const source = request.socket.remoteAddress ?? '';
+    this.#refusals.warn(
+      'nodeapi-call-refused',
+      { source },
+      {
+        code: refusal.code,
+        method: request.method ?? '',
+        path: request.url ?? '',
+        ...(node !== '' && { node }),
+      },
+    );
     // What is left of the request is not read.
     response.setHeader('connection', 'close');
     if (refusal.retryAfterMs !== undefined)

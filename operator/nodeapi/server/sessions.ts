@@ -2,8 +2,10 @@
 import type { ContentHash, PodUid } from '../../core/brand.ts';
 import type { Timers } from '../../core/time.ts';
 import type { Logger } from '../../telemetry/log.ts';
+import { presentable } from '../../telemetry/redact.ts';
 import type { AckRequest } from '../wire/calls.ts';
 import type { ByeReason } from '../wire/frames.ts';
+import { BoundedLog } from './bounded-log.ts';
 import type { ProxyCaller } from './caller.ts';
 import type { InstanceReadiness, NodeSnapshots, ProxyPods } from './ports.ts';
 import type { Programming } from './programming.ts';
@@ -52,11 +54,13 @@ export class WatchSessions {
   readonly #ackMs: number;
   readonly #byInstance = new Map<PodUid, WatchSession>();
   readonly #byNode = new Map<string, Set<WatchSession>>();
+  readonly #refusals: BoundedLog;
   #nextHeartbeat: number;
   #cancelTick: () => void;
 
   constructor(options: WatchSessionsOptions) {
     this.#options = options;
+    this.#refusals = new BoundedLog(options.log, options.clock);
     this.#heartbeatMs = options.heartbeatMs ?? 10_000;
     this.#stallMs = options.stallMs ?? 15_000;
     this.#ackMs = options.ackMs ?? 30_000;
@@ -91,12 +95,14 @@ export class WatchSessions {
 
   /** Takes over what an instance says of itself; without a watch it only says whether it serves. */
   acknowledge(caller: ProxyCaller, request: AckRequest): void {
-    const { programming, readiness, log } = this.#options;
+    const { programming, readiness } = this.#options;
     const { uid, nodeName } = caller.pod;
-    const acknowledgement = this.#byInstance.get(uid)?.acknowledge(request);
+    // It stands in the status of objects, for everybody who looks at them.
+    const nacks = request.nacks.map((nack) => ({ ...nack, reason: presentable(nack.reason) }));
+    const acknowledgement = this.#byInstance.get(uid)?.acknowledge({ ...request, nacks });
     if (acknowledgement !== undefined) {
-      for (const { key, reason } of request.nacks)
-        log.warn('resource-refused', { node: nodeName, podUid: uid, name: key, reason });
+      for (const { key, reason } of nacks)
+        this.#refusals.warn('resource-refused', { node: nodeName }, { podUid: uid, name: key, reason });
       programming.acknowledged(nodeName, uid, acknowledgement);
     }
     readiness.report(uid, request.ready);

@@ -13,19 +13,21 @@ export interface MethodRule {
   readonly callers: readonly CallerKind[];
   /** Bytes of the request body. */
   readonly maxBodyBytes: number;
+  /** What a call takes of what its node may ask, without its body; a token costs 1. */
+  readonly cost: number;
 }
 
 export const methods = {
   /** The node's snapshot, then deltas and heartbeats, until either side ends it. */
-  watch: { verb: 'GET', path: '/v1/watch', callers: ['proxy'], maxBodyBytes: 0 },
+  watch: { verb: 'GET', path: '/v1/watch', callers: ['proxy'], maxBodyBytes: 0, cost: 50 },
   /** Which version the instance took over, what of it it refused, and whether it serves. */
-  ack: { verb: 'POST', path: '/v1/ack', callers: ['proxy'], maxBodyBytes: 512 * 1024 },
+  ack: { verb: 'POST', path: '/v1/ack', callers: ['proxy'], maxBodyBytes: 512 * 1024, cost: 1 },
   /** A token for one live pod of the node. */
-  token: { verb: 'POST', path: '/v1/token', callers: ['proxy'], maxBodyBytes: 32 * 1024 },
+  token: { verb: 'POST', path: '/v1/token', callers: ['proxy'], maxBodyBytes: 32 * 1024, cost: 1 },
   /** Decision counters since the last report. */
-  report: { verb: 'POST', path: '/v1/report', callers: ['proxy'], maxBodyBytes: 512 * 1024 },
+  report: { verb: 'POST', path: '/v1/report', callers: ['proxy'], maxBodyBytes: 512 * 1024, cost: 1 },
   /** May the stopping instance take the node's rules along? */
-  leave: { verb: 'POST', path: '/v1/leave', callers: ['proxy'], maxBodyBytes: 1024 },
+  leave: { verb: 'POST', path: '/v1/leave', callers: ['proxy'], maxBodyBytes: 1024, cost: 50 },
 } as const satisfies Record<string, MethodRule>;
 
 export type MethodName = keyof typeof methods;

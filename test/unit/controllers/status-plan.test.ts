@@ -18,7 +18,11 @@ const status = (conditions: readonly Condition[], workloads = 1, observedGenerat
   conditions,
   workloads,
 });
-const moment = (generation = 1, lastWriteAt?: number) => ({ generation, now: 100_000, lastWriteAt });
+const moment = (generation = 1, lastAt?: number) => ({
+  generation,
+  now: 100_000,
+  writes: lastAt === undefined ? undefined : { lastAt, hurried: 0 },
+});
 
 describe('the plan of a status', () => {
   it('is empty when nothing changed', () => {

@@ -7,7 +7,10 @@ const ready = condition({ type: 'Ready', status: 'True', reason: 'Ready' });
 const status = (workloads: number, conditions = [ready]) => ({ observedGeneration: 1, conditions, workloads });
 
 describe('statusWrite', () => {
-  const at = (lastWriteAt: number | undefined, now = 20_000) => ({ lastWriteAt, now });
+  const at = (lastAt: number | undefined, now = 20_000) => ({
+    writes: lastAt === undefined ? undefined : { lastAt, hurried: 0 },
+    now,
+  });
 
   it('writes nothing when nothing changed, whatever the order of keys', () => {
     const { workloads, conditions, observedGeneration } = status(1);
@@ -45,6 +48,26 @@ describe('WrittenStatuses', () => {
     assert.deepEqual(written.previous('a', object(2), 1_002), { workloads: 2 });
     // Somebody overwrote it: from now on the store is right.
     assert.deepEqual(written.previous('a', object(7), 1_003), { workloads: 7 });
+  });
+
+  it('writes what changes on and on as rarely as numbers, and at once again when it has calmed down', () => {
+    const written = new WrittenStatuses<ReturnType<typeof status>>();
+    const states = [status(1), status(1, [{ ...ready, status: 'False' as const }])] as const;
+    const turned = [states[1], states[0]] as const;
+    let writes = 0;
+    let now = 0;
+    // A node says yes and no a hundred times a second, for a minute.
+    for (; now < 60_000; now += 10) {
+      const [previous, next] = (now / 10) % 2 === 0 ? states : turned;
+      if (statusWrite(previous, next, { writes: written.writes('a'), now }).kind !== 'now') continue;
+      written.remember('a', { metadata: { uid: 'u' } }, { status: next, at: now });
+      writes += 1;
+    }
+    assert.ok(writes >= 20 && writes <= 40, `${writes} writes`);
+    // A spec that somebody changes is always answered at once.
+    const changed = { ...states[0], observedGeneration: 2 };
+    assert.equal(statusWrite(states[0], changed, { writes: written.writes('a'), now }).kind, 'now');
+    assert.equal(statusWrite(...states, { writes: written.writes('a'), now: now + 600_000 }).kind, 'now');
   });
 
   it('trusts the store again after the longest lag', () => {

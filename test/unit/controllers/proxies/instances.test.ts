@@ -6,6 +6,7 @@ import { Instances } from '../../../../operator/controllers/proxies/instances.ts
 import { nodeRelease } from '../../../../operator/controllers/proxies/release.ts';
 import { Programming } from '../../../../operator/nodeapi/server/programming.ts';
 import { metadataProxy, node, pod, storeOf } from '../../../builders/objects.ts';
+import { FakeTimers } from '../../../fakes/timers.ts';
 import { installation, sha256 } from './harness.ts';
 
 const instance = (name: string, nodeName = 'node-a') =>
@@ -22,6 +23,7 @@ function instances() {
   const [first, second, stranger] = [instance('first'), instance('second'), pod()];
   const store = storeOf(node(), metadataProxy(), first, second, stranger);
   const gates: string[] = [];
+  const clock = new FakeTimers();
   let failure: Error | undefined;
   const subject = new Instances({
     pods: new ClusterProxyPods(store, { ownNamespace: installation.namespace, hash: sha256 }),
@@ -32,13 +34,14 @@ function instances() {
         return Promise.resolve();
       },
     },
+    clock,
   });
   const woken: string[] = [];
   const told: string[] = [];
   const stop = subject.listen((key) => woken.push(key));
   subject.onChange((nodes) => told.push(...nodes));
   const fail = (error: Error | undefined) => (failure = error);
-  return { subject, store, first, second, stranger, gates, woken, told, stop, fail };
+  return { subject, store, first, second, stranger, gates, woken, told, stop, fail, clock };
 }
 
 describe('the instances of the proxy', () => {
@@ -52,6 +55,22 @@ describe('the instances of the proxy', () => {
     subject.report(first.uid, false);
     await subject.reconcile(first.uid);
     assert.deepEqual(gates, ['first true', 'first false']);
+  });
+
+  it('that say yes and no on and on make few writes; no is written at once', async () => {
+    const { subject, first, gates, clock } = instances();
+    for (let said = 0; said < 1_000; said += 1) {
+      subject.report(first.uid, said % 2 === 0);
+      const { requeueAfterMs = 0 } = await subject.reconcile(first.uid);
+      assert.ok(requeueAfterMs <= 2_000);
+      clock.jump(10);
+    }
+    assert.equal(gates.at(-1), 'first false');
+    assert.ok(gates.length <= 12, `${gates.length} writes in 10 s`);
+    subject.report(first.uid, true);
+    clock.jump(2_000);
+    await subject.reconcile(first.uid);
+    assert.equal(gates.at(-1), 'first true');
   });
 
   it('are tried again when the gate could not be set', async () => {
