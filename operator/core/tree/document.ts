@@ -49,13 +49,12 @@ function readArray(items: readonly unknown[], path: CanonicalPath): MetadataNode
 }
 
 function readObject(value: object, path: CanonicalPath): DirectoryNode {
-  const keys = hasVerbatimKeys(path) ? 'verbatim' : 'camelCase';
+  const form = keysBelow(path);
   const named = Object.entries(value).flatMap(([key, child]: [string, unknown]) => {
-    const name = keys === 'verbatim' ? key : kebabCase(key);
-    const isCertain = keys === 'verbatim' ? isSpellable(key) : isStructural(key);
-    return isCertain ? [[name, child] as const] : [];
+    const name = form === 'camelCase' ? kebabCase(key) : key;
+    return isCertain(key, form) ? [[name, child] as const] : [];
   });
-  return readChildren(named, path, keys);
+  return readChildren(named, path, form === 'camelCase' ? form : 'verbatim');
 }
 
 function readChildren(
@@ -78,14 +77,21 @@ const directoriesWithCustomNames = new Set([
   'service-accounts',
 ]);
 
-/** Below these a customer chose the names, for guest-attributes on two levels. */
-function hasVerbatimKeys(path: CanonicalPath): boolean {
-  return directoriesWithCustomNames.has(path[1] ?? '') && (path.length === 2 || path[1] === 'guest-attributes');
+/** How a document writes the names in a directory; `either`: nobody says which of the two it is there. */
+type KeyForm = 'verbatim' | 'camelCase' | 'either';
+
+/** In these a customer or partner chose the names, for guest-attributes on two levels. */
+function keysBelow(path: CanonicalPath): KeyForm {
+  const directory = path[1] ?? '';
+  if (!directoriesWithCustomNames.has(directory)) return 'camelCase';
+  if (path.length === 2 || directory === 'guest-attributes') return 'verbatim';
+  return directory === 'partner-attributes' ? 'either' : 'camelCase';
 }
 
 /** Only a key whose path is certain is kept: policies decide on paths. */
-function isStructural(key: string): boolean {
-  return /^[a-z][A-Za-z0-9]*$/.test(key) && camelCase(kebabCase(key)) === key;
+function isCertain(key: string, form: KeyForm): boolean {
+  if (form === 'camelCase') return /^[a-z][A-Za-z0-9]*$/.test(key) && camelCase(kebabCase(key)) === key;
+  return isSpellable(key) && (form === 'verbatim' || kebabCase(key) === key);
 }
 
 /**

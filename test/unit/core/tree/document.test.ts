@@ -56,6 +56,13 @@ describe('documents of the real server', () => {
     }
   });
 
+  it('hide names of partners that could be read in two ways, so that a policy on either finds them', () => {
+    const partners = '{"partnerAttributes":{"p.example":{"secretKey":"SECRET","secret-key":"SECRET","plain":"x"}}}';
+    assert.equal(shown(partners, open), partners.replace('"secretKey":"SECRET",', ''));
+    const hidden = mdp('p', { conceal: ['instance/partner-attributes/*/secret-key'] });
+    assert.equal(shown(partners, open, hidden), '{"partnerAttributes":{"p.example":{"plain":"x"}}}');
+  });
+
   it('as text too', () => {
     const node = seenBy(filterOf(open, mdp('p', { conceal: ['instance/attributes/kube-env'] })), instance);
     const lines = documentText(node).split('\n');
