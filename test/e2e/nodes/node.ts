@@ -89,7 +89,8 @@ export class TestNode {
   async launchProxy(token: string): Promise<ProxyProcess> {
     const folder = join(this.#site.segment.folder, this.name);
     mkdirSync(folder, { recursive: true });
-    const settings = { nodeApiUrl: this.#site.service.url, hostIP: this.address, port: proxyPorts[0], folder };
+    const { service, upstream } = this.#site;
+    const settings = { nodeApiUrl: service.url, hostIP: this.address, port: proxyPorts[0], upstream, folder };
     const proxy = new ProxyProcess(settings, { token, ca: await this.#site.nodeApiCa() });
     this.#proxies.push(proxy);
     await eventually(`the proxy on ${this.name} listens`, () => {

@@ -15,6 +15,8 @@ export interface ProxySettings {
   readonly nodeApiUrl: string;
   readonly hostIP: string;
   readonly port: number;
+  /** The node's real metadata server, on loopback. */
+  readonly upstream: string;
   /** Stays when the container restarts, as the pod's volumes do. */
   readonly folder: string;
 }
@@ -41,8 +43,7 @@ export class ProxyProcess {
       METAVEIL_HOST_IP: settings.hostIP,
       METAVEIL_PROXY_PORTS: String(settings.port),
       METAVEIL_DRAIN_SECONDS: '5',
-      // Whatever a test sets: the machine's own metadata server is never asked.
-      METAVEIL_UPSTREAM: 'http://127.0.0.1:9',
+      METAVEIL_UPSTREAM: settings.upstream,
     };
     this.#child = spawn(process.execPath, [program], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr])

@@ -40,6 +40,8 @@ export class Site implements AsyncDisposable {
   readonly nodes: TestNode[] = [];
   /** Projected tokens that were handed to proxies; no output may contain one. */
   readonly secrets = new Set<string>();
+  /** What proxies have for their node's metadata server: nobody, and never the machine's own. */
+  upstream = 'http://127.0.0.1:9';
   readonly #kubelets: DaemonPods;
 
   /**
