@@ -171,10 +171,12 @@ const documents: readonly Row[] = [
 
 const account: readonly Row[] = [
   row('aliases', `${accounts}/default/aliases`, text('default\n')),
+  row('aliases by e-mail', `${accounts}/${email}/aliases`, text('default\n')),
   row('e-mail', `${accounts}/default/email`, text(email)),
   row('e-mail by e-mail', `${accounts}/${email}/email`, text(email)),
   row('e-mail as JSON', `${accounts}/default/email?alt=json`, json(`"${email}"`)),
   row('scopes, one per line', `${accounts}/default/scopes`, text(`${scope}\n`)),
+  row('scopes by e-mail', `${accounts}/${email}/scopes`, text(`${scope}\n`)),
   row('scopes as JSON', `${accounts}/default/scopes?alt=json`, json(`["${scope}"]`)),
   row('token', `${accounts}/default/token`, accessToken),
   row('token by e-mail', `${accounts}/${email}/token`, accessToken),
