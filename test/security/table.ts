@@ -1,13 +1,16 @@
-/** `npm run attacks`: runs the tests of every class of attack and writes docs/security/attack-classes.md. */
+/**
+ * `npm run attacks`: runs the tests of every class of attack and writes docs/security/attack-classes.md. Arguments name
+ * classes to run alone; the others keep the figures that the page has.
+ */
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { run } from 'node:test';
 import { serveCluster } from '../cluster/serve.ts';
 import { installTools } from '../tools.ts';
-import { attackClasses } from './attacks/classes.ts';
+import { attackClasses, type AttackClass } from './attacks/classes.ts';
 import { declaredTests } from './attacks/declared-tests.ts';
-import { documentFile, documentText, type Figures } from './attacks/document.ts';
+import { documentFile, documentText, figuresOf, type Figures } from './attacks/document.ts';
 import { isPartOf, problemsOf, proofsOf } from './attacks/proofs.ts';
 
 interface FileResult {
@@ -49,17 +52,22 @@ async function runFile(file: string): Promise<FileResult> {
   return { passed, failed };
 }
 
-async function runAll(): Promise<ReadonlyMap<string, FileResult>> {
+type Classes = readonly AttackClass[];
+
+async function runAll(classes: Classes): Promise<ReadonlyMap<string, FileResult>> {
   const results = new Map<string, FileResult>();
-  const files = new Set(attackClasses.flatMap((each) => proofsOf(each).map(({ file }) => file)));
+  const files = new Set(classes.flatMap((each) => proofsOf(each).map(({ file }) => file)));
   for (const file of [...files].sort()) results.set(file, await runFile(file));
   return results;
 }
 
-/** The figures of all classes, and what is wrong. */
-function judge(results: ReadonlyMap<string, FileResult>): { figures: Figures; problems: readonly string[] } {
+/** The figures of the classes, and what is wrong. */
+function judge(
+  results: ReadonlyMap<string, FileResult>,
+  classes: Classes,
+): { figures: Figures; problems: readonly string[] } {
   const problems = [...results].flatMap(([file, { failed }]) => failed.map((name) => `${file}: ${name}`));
-  const figures = attackClasses.map((each) => {
+  const figures = classes.map((each) => {
     let sum = 0;
     for (const proof of proofsOf(each)) {
       const declared = declaredTests(proof.file) ?? [];
@@ -75,11 +83,14 @@ function judge(results: ReadonlyMap<string, FileResult>): { figures: Figures; pr
 async function main(): Promise<void> {
   const unsound = attackClasses.flatMap((each) => problemsOf(each, declaredTests));
   if (unsound.length > 0) throw new Error(unsound.join('\n'));
+  const named = process.argv.slice(2);
+  const classes = named.length === 0 ? attackClasses : attackClasses.filter(({ id }) => named.includes(id));
+  if (classes.length === 0) throw new Error(`no such class: ${named.join(' ')}`);
   installTools();
   const cluster = await serveCluster();
   process.env['METAVEIL_TEST_CLUSTER'] = cluster.descriptionPath;
-  const results = await runAll().finally(() => cluster.stop());
-  const { figures, problems } = judge(results);
+  const results = await runAll(classes).finally(() => cluster.stop());
+  const { figures, problems } = judge(results, classes);
   for (const [id, passed] of Object.entries(figures)) process.stdout.write(`${id}: ${passed} passed\n`);
   if (problems.length > 0) {
     process.stdout.write(`${problems.join('\n')}\n`);
@@ -87,7 +98,8 @@ async function main(): Promise<void> {
     return;
   }
   mkdirSync(dirname(documentFile), { recursive: true });
-  writeFileSync(documentFile, await documentText(figures));
+  const before = existsSync(documentFile) ? figuresOf(readFileSync(documentFile, 'utf8')) : {};
+  writeFileSync(documentFile, await documentText({ ...before, ...figures }));
 }
 
 await main();

@@ -41,8 +41,12 @@ export const attackClasses: readonly AttackClass[] = [
       { file: 'test/unit/proxy/server.test.ts', names: ['identification'] },
       { file: 'test/unit/proxy/workloads.test.ts', names: ['index of a snapshot'] },
       { file: 'test/unit/controllers/lookup/workloads.test.ts' },
+      {
+        file: 'test/unit/nodeapi/files.test.ts',
+        names: ['the last-good file > of before a reboot is as good as none: pods have other addresses since then'],
+      },
     ],
-    note: 'Pods on the host’s network are not told apart by cgroup in this version: they never get a pod’s identity.',
+    note: 'Pods on the host’s network are not told apart by cgroup in this version: they never get a pod’s identity. An address that the network gives to another pod before the API server says so is that of the pod before: see SECURITY.md.',
   },
   {
     id: 'T11',
@@ -86,8 +90,24 @@ export const attackClasses: readonly AttackClass[] = [
     attack: 'Exhaustion of connections, requests, memory, tokens, log',
     elsewhere: [
       { file: 'test/unit/proxy/listener.test.ts' },
+      { file: 'test/unit/proxy/connections.test.ts' },
       { file: 'test/unit/proxy/denial-log.test.ts' },
+      {
+        file: 'test/unit/proxy/passthrough-limits.test.ts',
+        names: ['a pod that asks too much', 'pods that ask too much together'],
+      },
       { file: 'test/unit/nodeapi/authentication.test.ts', names: ['a flood'] },
+      { file: 'test/unit/core/snapshot/policy-bounds.test.ts' },
+      {
+        file: 'test/unit/controllers/status-writes.test.ts',
+        names: [
+          'WrittenStatuses > writes what changes on and on as rarely as numbers, and at once again when it has calmed down',
+        ],
+      },
+      {
+        file: 'test/unit/controllers/proxies/instances.test.ts',
+        names: ['the instances of the proxy > that say yes and no on and on make few writes; no is written at once'],
+      },
     ],
   },
   { id: 'T15', attack: 'Cache poisoning', elsewhere: [] },
@@ -98,6 +118,10 @@ export const attackClasses: readonly AttackClass[] = [
       {
         file: 'test/unit/nodeapi/minter.test.ts',
         names: ['how often > apart for ServiceAccounts of the same name, and for one that was made anew', 'revocation'],
+      },
+      {
+        file: 'test/unit/controllers/lookup/workloads.test.ts',
+        names: ['ClusterWorkloads.binding > is not another binding that came under the name'],
       },
       {
         file: 'test/unit/core/token/key.test.ts',
@@ -134,6 +158,7 @@ export const attackClasses: readonly AttackClass[] = [
     attack: 'Responses: redirects, errors, headers and tokens of upstream servers and of Google',
     elsewhere: [
       { file: 'test/unit/proxy/passthrough-limits.test.ts', names: ['a server that fails', 'what is at the address'] },
+      { file: 'test/e2e/nodes/canaries.test.ts' },
       { file: 'test/unit/google/secrecy.test.ts' },
       { file: 'test/e2e/nodes/changes.test.ts', names: ['what is written > contains no token'] },
       { file: 'test/e2e/nodes/outage.test.ts', names: ['what is written > contains no token'] },

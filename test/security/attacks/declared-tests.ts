@@ -6,6 +6,8 @@ import ts from 'typescript';
 export interface DeclaredTest {
   /** Its suites and its name as they are written, joined by ` > `; a name that is a variable is shown as `${…}`. */
   readonly path: string;
+  /** Not a suite. One in a loop is declared once and runs more often. */
+  readonly isTest: boolean;
   /** Whether this is, or contains, the test that ran under the given path. */
   matches(ran: string): boolean;
 }
@@ -30,16 +32,17 @@ function visit(node: ts.Node, suites: Suites, tests: DeclaredTest[]): void {
   const name = nameOf(node);
   const inside =
     name === undefined ? suites : { paths: [...suites.paths, name.path], patterns: [...suites.patterns, name.pattern] };
-  if (name !== undefined) tests.push(declared(inside));
+  if (name !== undefined) tests.push(declared(inside, name.isTest));
   ts.forEachChild(node, (child) => visit(child, inside, tests));
 }
 
-function declared({ paths, patterns }: Suites): DeclaredTest {
+function declared({ paths, patterns }: Suites, isTest: boolean): DeclaredTest {
   const form = new RegExp(`^${patterns.join(' > ')}(?: > .*)?$`, 'su');
-  return { path: paths.join(' > '), matches: (ran) => form.test(ran) };
+  return { path: paths.join(' > '), isTest, matches: (ran) => form.test(ran) };
 }
 
 interface Name {
+  readonly isTest: boolean;
   readonly path: string;
   readonly pattern: string;
 }
@@ -49,13 +52,15 @@ function nameOf(node: ts.Node): Name | undefined {
   if (!ts.isCallExpression(node) || !ts.isIdentifier(node.expression)) return undefined;
   const [first] = node.arguments;
   if (first === undefined || !declarations.has(node.expression.text)) return undefined;
-  if (ts.isStringLiteralLike(first)) return { path: first.text, pattern: escaped(first.text) };
-  if (!ts.isTemplateExpression(first)) return { path: '${…}', pattern: '.*' };
+  const isTest = node.expression.text !== 'describe';
+  if (ts.isStringLiteralLike(first)) return { isTest, path: first.text, pattern: escaped(first.text) };
+  if (!ts.isTemplateExpression(first)) return { isTest, path: '${…}', pattern: '.*' };
   const spans = first.templateSpans.map(({ expression, literal }) => ({
     code: expression.getText(),
     text: literal.text,
   }));
   return {
+    isTest,
     path: first.head.text + spans.map(({ code, text }) => `\${${code}}${text}`).join(''),
     pattern: escaped(first.head.text) + spans.map(({ text }) => `.*${escaped(text)}`).join(''),
   };

@@ -27,6 +27,23 @@ export function problemsOf(
   });
 }
 
+/** How many tests the files declare for a class; each counts once, however often a loop runs it. */
+export function declaredCount(
+  attackClass: AttackClass,
+  declared: (file: string) => readonly DeclaredTest[] | undefined,
+): number {
+  const tests = proofsOf(attackClass).flatMap(({ file, names }) =>
+    (declared(file) ?? [])
+      .filter(({ isTest, path }) => isTest && (names?.some((name) => isWithin(path, name)) ?? true))
+      .map(({ path }) => `${file} ${path}`),
+  );
+  return new Set(tests).size;
+}
+
+function isWithin(path: string, name: string): boolean {
+  return path === name || path.startsWith(`${name} > `);
+}
+
 /** Whether a test that ran belongs to a proof. `declared` tells which names are templates. */
 export function isPartOf(path: string, { names }: Proof, declared: readonly DeclaredTest[]): boolean {
   if (names === undefined) return true;
