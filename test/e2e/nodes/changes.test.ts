@@ -86,7 +86,7 @@ function assertRevoked({ writtenAt, samples }: Observation, email: string): numb
   const lastServed = samples.map((ofPod) => {
     const before = ofPod.filter(({ at }) => at < writtenAt);
     assert.ok(before.length >= 5, 'enough requests before the write');
-    for (const { answer } of before) assert.equal(identityIn(answer), email);
+    for (const { answer } of before) assert.equal(identityIn(answer), email, outcomeOf(answer));
     const late = ofPod.filter(({ at }) => at >= writtenAt + revokedWithinMs);
     assert.ok(late.length >= 10, 'enough requests after the time');
     assert.deepEqual([...new Set(late.map(({ answer }) => identityIn(answer)))].includes(email), false);
@@ -101,12 +101,13 @@ function assertRevoked({ writtenAt, samples }: Observation, email: string): numb
 
 function statuses({ samples, writtenAt }: Observation): readonly string[] {
   const late = samples.flat().filter(({ at }) => at >= writtenAt + revokedWithinMs);
-  const said = late.map(({ answer }) =>
-    answer.kind === 'reply'
-      ? `${answer.status} ${String(answer.headers['x-metaveil-code'] ?? '')}`.trim()
-      : answer.code,
-  );
-  return [...new Set(said)];
+  return [...new Set(late.map(({ answer }) => outcomeOf(answer)))];
+}
+
+/** What became of a request, without its body. */
+function outcomeOf(answer: Answer): string {
+  if (answer.kind === 'error') return answer.code;
+  return `${answer.status} ${String(answer.headers['x-metaveil-code'] ?? '')}`.trim();
 }
 
 describe('an identity that is taken away', () => {
