@@ -21,7 +21,8 @@ export interface ListenerLimits extends ConnectionLimits {
 }
 
 export const defaultLimits: ListenerLimits = {
-  connections: 4_096,
+  // At some 10 KiB each, and with all replies that may be left unread, they fit into the container beside the rest.
+  connections: 1_536,
   connectionsPerPod: 128,
   // For more pods than a node has.
   fewConnections: 4,
@@ -32,7 +33,7 @@ export const defaultLimits: ListenerLimits = {
   requestsPerConnection: 10_000,
   pipelinedRequests: 8,
   unreadBytesPerPod: 4 << 20,
-  unreadBytes: 16 << 20,
+  unreadBytes: 8 << 20,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   keepAliveTimeoutMs: 75_000,
