@@ -25,6 +25,8 @@ const Providers = clusterKind<WorkloadIdentityProvider>(
 /** The promise: no connected node serves the old identity any more. */
 const revokedWithinMs = 2_000;
 const observeMs = revokedWithinMs + 1_000;
+/** On a busy machine. */
+const longestAnswerMs = 300;
 
 let site: Site;
 /** Of one ServiceAccount, on two nodes. */
@@ -74,7 +76,7 @@ interface Observation {
 /** All pods ask for their token all the time; `write` happens in the midst of it. */
 async function observe(write: () => Promise<unknown>): Promise<Observation> {
   const loops = await Promise.all(pods.map((pod) => pod.asking(tokenPath, 20)));
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 3 * longestAnswerMs));
   const writtenAt = Date.now();
   await write();
   await new Promise((resolve) => setTimeout(resolve, writtenAt + observeMs - Date.now()));
@@ -84,7 +86,8 @@ async function observe(write: () => Promise<unknown>): Promise<Observation> {
 /** Before the write everybody had `email`; after the time nobody has. Returns the last time it was served, in ms. */
 function assertRevoked({ writtenAt, samples }: Observation, email: string): number {
   const lastServed = samples.map((ofPod) => {
-    const before = ofPod.filter(({ at }) => at < writtenAt);
+    // What was asked a moment before the write may be answered after it.
+    const before = ofPod.filter(({ at }) => at < writtenAt - longestAnswerMs);
     assert.ok(before.length >= 5, 'enough requests before the write');
     for (const { answer } of before) assert.equal(identityIn(answer), email, outcomeOf(answer));
     const late = ofPod.filter(({ at }) => at >= writtenAt + revokedWithinMs);
