@@ -159,7 +159,7 @@ export class Listener {
 
   /** The reply, or the refusal of one that its pod has no room for. */
   #affordable(reply: Reply, open: OpenConnection, turn: Turn): Reply {
-    if (open.mayReply(turn, reply.body.length)) return reply;
+    if (open.mayReply(turn, reply.bytes)) return reply;
     return this.#parts.handler.refuse(deny('too-many-requests'), open, 'earlier replies are not read');
   }
 

@@ -13,6 +13,8 @@ export interface Reply {
   /** Names and values in turn. */
   readonly headers: readonly string[];
   readonly body: string;
+  /** Of the body as it is sent. */
+  readonly bytes: number;
   /** The connection ends with it. */
   readonly close: boolean;
   /** Where the value may change without a new snapshot of the node. */
@@ -53,5 +55,6 @@ export function denialReply(denial: Denial): Reply {
 }
 
 function reply(status: number, headers: readonly string[], body: string): Reply {
-  return { status, headers: [...headers, 'Content-Length', String(Buffer.byteLength(body))], body, close: false };
+  const bytes = Buffer.byteLength(body);
+  return { status, headers: [...headers, 'Content-Length', String(bytes)], body, bytes, close: false };
 }

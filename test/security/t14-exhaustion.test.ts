@@ -12,6 +12,7 @@ import { nodeSettings } from '../unit/proxy/support.ts';
 import type { Answer, RawConnection } from '../unit/proxy/harness.ts';
 import { assertDenialReply, assertNothingAsked, denied, refused, served } from './assertions.ts';
 import { harmless, kubeEnv, pods, Stage, token, v1, type StageOptions } from './harness.ts';
+import { heldBytes } from './held-bytes.ts';
 import { HostileUpstream, mostWritten } from './hostile-upstream.ts';
 import { readReplies } from './replies.ts';
 import { get } from './requests.ts';
@@ -348,7 +349,7 @@ describe('T14: ever other paths', () => {
   it('each is asked of the upstream once, and nothing of them is kept', async () => {
     const targets = Array.from({ length: 500 }, (_, index) => `${v1}/instance/none-${index}`);
     const from = pods.privileged;
-    const heapBefore = await heapUsed();
+    const heldBefore = await heldBytes();
     assert.deepEqual(await ask(targets, from), { 404: 500 });
     const first = stage.observe();
     assert.equal(first.upstream.length, 500);
@@ -357,16 +358,10 @@ describe('T14: ever other paths', () => {
     const [again] = targets;
     await fetch(again ?? '', from);
     assert.equal(stage.observe().upstream.length, 1);
-    assert.ok((await heapUsed()) - heapBefore < 4 << 20);
+    const held = (await heldBytes()) - heldBefore;
+    assert.ok(held < 4 << 20, `${held} bytes`);
   });
 });
-
-/** After a collection, where the process was started so that it can be asked for. */
-async function heapUsed(): Promise<number> {
-  await settle();
-  globalThis.gc?.();
-  return process.memoryUsage().heapUsed;
-}
 
 describe('T14: an upstream that gives too much or too slowly', () => {
   const head = 'HTTP/1.1 200 OK\r\nMetadata-Flavor: Google\r\nContent-Type: application/json\r\n';

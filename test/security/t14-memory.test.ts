@@ -2,18 +2,14 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, it } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { Upstream, UpstreamReply, UpstreamRequest } from '../../operator/proxy/ports.ts';
 import { settle } from '../fakes/timers.ts';
 import type { RawConnection } from '../unit/proxy/harness.ts';
 import { nodeSettings } from '../unit/proxy/support.ts';
 import { pods, Stage, v1, type StageOptions } from './harness.ts';
+import { heldBytes } from './held-bytes.ts';
 import { get } from './requests.ts';
 import { until } from './until.ts';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 
 const document = `${v1}/?recursive=true`;
 const documentBytes = 1 << 20;
@@ -33,15 +29,6 @@ afterEach(async () => {
 
 async function start(options: StageOptions): Promise<void> {
   stage = await Stage.start(options);
-}
-
-async function heldBytes(): Promise<number> {
-  for (let round = 0; round < 3; round += 1) {
-    await settle();
-    collect();
-  }
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
 }
 
 /** A metadata server with one large secret, that answers at once and waits for changes without end. */

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { Connections, type ConnectionLimits, type OpenConnection } from '../../../operator/proxy/connections.ts';
 import { defaultLimits } from '../../../operator/proxy/listener.ts';
+import { contentReply } from '../../../operator/proxy/replies.ts';
 
 class FakeSocket extends EventEmitter {
   readonly remoteAddress: string;
@@ -66,6 +67,10 @@ describe('connections of many pods', () => {
 
 describe('replies that pods leave unread', () => {
   const limits = { unreadBytesPerPod: 400, unreadBytes: 1_000 };
+
+  it('are counted in bytes, not in characters', () => {
+    assert.equal(contentReply('application/text', '€').bytes, 3);
+  });
 
   it('are bounded per pod, and one alone may be longer', () => {
     const { accept } = connections(limits);
