@@ -56,9 +56,19 @@ type Classes = readonly AttackClass[];
 
 async function runAll(classes: Classes): Promise<ReadonlyMap<string, FileResult>> {
   const results = new Map<string, FileResult>();
-  const files = new Set(classes.flatMap((each) => proofsOf(each).map(({ file }) => file)));
-  for (const file of [...files].sort()) results.set(file, await runFile(file));
+  const files = [...new Set(classes.flatMap((each) => proofsOf(each).map(({ file }) => file)))].sort();
+  const cluster = files.some(needsCluster) ? await serveCluster() : undefined;
+  if (cluster !== undefined) process.env['METAVEIL_TEST_CLUSTER'] = cluster.descriptionPath;
+  try {
+    for (const file of files) results.set(file, await runFile(file));
+  } finally {
+    await cluster?.stop();
+  }
   return results;
+}
+
+function needsCluster(file: string): boolean {
+  return /^test\/(integration|e2e)\//u.test(file);
 }
 
 /** The figures of the classes, and what is wrong. */
@@ -87,9 +97,7 @@ async function main(): Promise<void> {
   const classes = named.length === 0 ? attackClasses : attackClasses.filter(({ id }) => named.includes(id));
   if (classes.length === 0) throw new Error(`no such class: ${named.join(' ')}`);
   installTools();
-  const cluster = await serveCluster();
-  process.env['METAVEIL_TEST_CLUSTER'] = cluster.descriptionPath;
-  const results = await runAll(classes).finally(() => cluster.stop());
+  const results = await runAll(classes);
   const { figures, problems } = judge(results, classes);
   for (const [id, passed] of Object.entries(figures)) process.stdout.write(`${id}: ${passed} passed\n`);
   if (problems.length > 0) {
