@@ -1,19 +1,17 @@
 import type { PodUid } from '../core/brand.ts';
 import type { PolicySubject } from '../core/policy/decision.ts';
 import type { Timers } from '../core/time.ts';
-import type { LastRequest } from './last-request.ts';
+import type { KeepsLastRequest } from './last-request.ts';
 import type { NodeIndex, Workloads } from './workloads.ts';
 
 /** One TCP connection. Its pod is decided at its first request and never again. */
-export interface Connection {
+export interface Connection extends KeepsLastRequest {
   /** Canonical source address, see `canonicalAddress`; '' if the peer was gone already. */
   readonly address: string;
   /** The pod this connection belongs to, once known. */
   pod: PodUid | undefined;
   /** Aborted when the peer has gone or the server wants to end: whatever waits answers now. */
   readonly ending: AbortSignal;
-  /** What is kept of its last request, see `last-request.ts`. */
-  last: LastRequest | undefined;
 }
 
 export type Identification =

@@ -10,7 +10,6 @@ import type { PolicySubject } from '../core/policy/decision.ts';
 import type { AcceptedHosts, CanonicalRequest, ParsedRequest, RawRequest } from '../core/request/canonical.ts';
 import { isSameRequest } from '../core/request/canonical.ts';
 import { parseRequest } from '../core/request/parse.ts';
-import type { Connection } from './identify.ts';
 import type { Plan, Planned, Planner } from './plan.ts';
 
 /** A connection's last request, if it was accepted by the parser. */
@@ -21,13 +20,19 @@ export interface LastRequest {
   planned: { readonly subject: PolicySubject; readonly planned: Planned } | undefined;
 }
 
+/** A connection, as far as it is known here. */
+export interface KeepsLastRequest {
+  /** Replaced with every request. */
+  last: LastRequest | undefined;
+}
+
 /** Characters of target and headers; clients send a few hundred. Bounds what many connections can hold. */
 const longestRaw = 2_048;
 /** Characters of a body. */
 const longestBody = 4_096;
 
 /** Parses a request of the connection, unless it is the last one again, byte for byte. */
-export function parseOnce(raw: RawRequest, connection: Connection, hosts: AcceptedHosts): ParsedRequest {
+export function parseOnce(raw: RawRequest, connection: KeepsLastRequest, hosts: AcceptedHosts): ParsedRequest {
   const { last } = connection;
   if (last !== undefined && isSameRequest(raw, last.raw)) return last.parsed;
   const parsed = parseRequest(raw, hosts);
@@ -40,7 +45,7 @@ export function parseOnce(raw: RawRequest, connection: Connection, hosts: Accept
 export function planOnce(
   request: CanonicalRequest,
   subject: PolicySubject,
-  { last }: Connection,
+  { last }: KeepsLastRequest,
   planner: Planner,
 ): Planned {
   // A request that waited may meet a connection whose last request is another one by now.
