@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerOptions, ty
 import type { AddressInfo, DropArgument, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { deny, type DenialCode } from '../core/request/denials.ts';
+import { requestLimits } from '../core/request/limits.ts';
 import { describeError, type Logger } from '../telemetry/log.ts';
 import { Connections, type ConnectionLimits, type OpenConnection, type Turn } from './connections.ts';
 import type { DenialLog } from './denial-log.ts';
@@ -21,14 +22,14 @@ export interface ListenerLimits extends ConnectionLimits {
 }
 
 export const defaultLimits: ListenerLimits = {
-  // At some 10 KiB each, and with all replies that may be left unread, they fit into the container beside the rest.
-  connections: 1_536,
+  // With all that they may send and leave unread they fit into the container, see test/e2e/bundle/memory.test.ts.
+  connections: 1_024,
   connectionsPerPod: 128,
   // For more pods than a node has.
-  fewConnections: 4,
-  connectionsKeptBack: 1_024,
+  fewConnections: 3,
+  connectionsKeptBack: 768,
   requestsPerPod: 128,
-  headerBytes: 16_384,
+  headerBytes: requestLimits.headerBytes,
   headerCount: 64,
   requestsPerConnection: 10_000,
   pipelinedRequests: 8,

@@ -7,13 +7,19 @@ const root = '/sys/fs/cgroup';
 interface Files {
   readonly parent: string;
   readonly limit: string;
+  readonly usage: string;
   /** Has a line `oom_kill N`. */
   readonly events: string;
 }
 
 const versions: readonly Files[] = [
-  { parent: join(root, 'memory'), limit: 'memory.limit_in_bytes', events: 'memory.oom_control' },
-  { parent: root, limit: 'memory.max', events: 'memory.events' },
+  {
+    parent: join(root, 'memory'),
+    limit: 'memory.limit_in_bytes',
+    usage: 'memory.usage_in_bytes',
+    events: 'memory.oom_control',
+  },
+  { parent: root, limit: 'memory.max', usage: 'memory.current', events: 'memory.events' },
 ];
 
 export class MemoryLimit implements Disposable {
@@ -36,6 +42,11 @@ export class MemoryLimit implements Disposable {
   /** The command that runs the program under the limit, with the process id it would have had. */
   command(program: readonly string[]): readonly [string, ...string[]] {
     return ['sh', '-c', 'echo $$ > "$0" && exec "$@"', join(this.#folder, 'cgroup.procs'), ...program];
+  }
+
+  /** All memory that counts, the kernel's own for its sockets included, in MiB. */
+  usedMiB(): number {
+    return Number(readFileSync(join(this.#folder, this.#files.usage), 'utf8')) / 2 ** 20;
   }
 
   /** How many processes the kernel ended because there was no memory left. */

@@ -110,9 +110,13 @@ export class NodeApi {
 }
 
 /** Lays out what the image contains and what kubelet mounts, and starts the node's real metadata server. */
-export async function prepare(network: Network, nodeApi: NodeApi): Promise<ProxyFiles> {
+export async function prepare(
+  network: Network,
+  nodeApi: NodeApi,
+  bundle: string = join(root, 'dist'),
+): Promise<ProxyFiles> {
   const files = filesBelow(network.folder);
-  cpSync(join(root, 'dist'), join(files.app, 'dist'), { recursive: true });
+  cpSync(bundle, join(files.app, 'dist'), { recursive: true });
   cpSync(join(root, 'package.json'), join(files.app, 'package.json'));
   mkdirSync(files.state);
   const { url, ca, token } = await nodeApi.greeting();

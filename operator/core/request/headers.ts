@@ -27,7 +27,7 @@ export function readHeaders(rawHeaders: readonly string[]): ReadHeaders {
     if (values === undefined) headers.set(key, [value]);
     else values.push(value);
   }
-  if (bytes > requestLimits.headerBytes) return rejected('headers-too-large', 'headers above 16 KiB');
+  if (bytes > requestLimits.headerBytes) return rejected('headers-too-large', 'headers above 8 KiB');
   return { kind: 'read', headers };
 }
 

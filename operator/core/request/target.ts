@@ -27,7 +27,7 @@ const finalDot = /\.(?:\/|$)/;
  * are a bypass.
  */
 export function readTarget(text: string): ReadTarget {
-  if (text.length > requestLimits.targetBytes) return rejected('target-too-long', 'target above 8 KiB');
+  if (text.length > requestLimits.targetBytes) return rejected('target-too-long', 'target above 4 KiB');
   if (!text.startsWith('/')) return rejected('target-form', 'target is not in origin form');
   if (!printable.test(text)) return rejected('malformed-path', 'space, control or non-ASCII byte in the target');
   if (/[\\#]/.test(text)) return rejected('malformed-path', 'backslash or fragment in the target');
