@@ -23,7 +23,7 @@ const maxCredentialBytes = 64 << 10;
 export const asksPerPod = 32;
 export const waitsPerPod = 32;
 /** Together fewer than there may be connections to the server; one is kept back for each pod of a node. */
-export const asksAtOnce = 640;
+export const asksAtOnce = 384;
 const asks: Shares = { each: asksPerPod, all: asksAtOnce, few: 1, keptBack: 256 };
 const waits: Shares = { each: waitsPerPod, all: 320, few: 1, keptBack: 256 };
 

@@ -44,7 +44,7 @@ export function print(figures: Figures): boolean {
   const budgets = budgetsOf(figures);
   const write = (...lines: readonly string[]): void => void process.stdout.write(`${lines.join('\n')}\n\n`);
   write(
-    `Linux ${release()}, Node.js ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}`,
+    `Linux ${/^[\d.]+/u.exec(release())?.[0] ?? ''}, Node.js ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}`,
   );
   write(
     ...table(

@@ -205,8 +205,11 @@ function measureWith(network: Network, target: (which: Case) => Target): Measure
     alone: (each, seconds) => load(network, target(each), { seconds, connections }),
     besideBare: async (each, seconds) => {
       const how = { seconds, connections: connections / 2 };
-      const both = [load(network, target(each), how), load(network, target(reference), how)] as const;
-      const [{ perCpuSecond }, bareResult] = await Promise.all(both);
+      const both = () =>
+        Promise.all([load(network, target(each), how), load(network, target(reference), how)] as const);
+      // The one that had nothing to do a moment ago would begin at a disadvantage.
+      await both();
+      const [{ perCpuSecond }, bareResult] = await both();
       return perCpuSecond / bareResult.perCpuSecond;
     },
   };

@@ -36,7 +36,10 @@ function fits(policies: readonly MetadataPolicy[]): boolean {
   return policies.reduce((sum, { spec }) => sum + (spec.conceal?.length ?? 0), 0) <= policyBounds.patterns;
 }
 
-/** Oldest first, by name if they are of one age: a new policy never ends the effect of one that is there. */
+/**
+ * Oldest first, so that a new policy never ends the effect of one that is there. Of the same second, which is all that
+ * the API server writes down, it is the name.
+ */
 function byAge(policies: readonly MetadataPolicy[]): readonly MetadataPolicy[] {
   const key = ({ metadata }: MetadataPolicy): string => `${metadata.creationTimestamp ?? ''} ${metadata.name}`;
   return [...policies].sort((a, b) => (key(a) < key(b) ? -1 : 1));
