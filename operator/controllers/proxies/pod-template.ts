@@ -36,7 +36,7 @@ export const defaultResources = { requests: { cpu: '20m', memory: '48Mi' }, limi
 export const runtime = [
   {
     name: 'NODE_OPTIONS',
-    value: '--disallow-code-generation-from-strings --max-old-space-size-percentage=45 --max-semi-space-size=2',
+    value: '--disallow-code-generation-from-strings --max-old-space-size-percentage=45 --max-semi-space-size=1',
   },
   { name: 'MALLOC_MMAP_THRESHOLD_', value: '8192' },
 ] as const;
