@@ -89,6 +89,7 @@ export const attackClasses: readonly AttackClass[] = [
     id: 'T14',
     attack: 'Exhaustion of connections, requests, memory, tokens, log',
     elsewhere: [
+      { file: 'test/e2e/bundle/memory.test.ts' },
       { file: 'test/unit/proxy/listener.test.ts' },
       { file: 'test/unit/proxy/connections.test.ts' },
       { file: 'test/unit/proxy/denial-log.test.ts' },
