@@ -11,11 +11,9 @@ import type { Plugin } from 'esbuild';
 const entries = ['metaveil', 'controller', 'run', 'explain', 'pod-client', 'proxy', 'intercept'] as const;
 const [outputFolder = 'dist'] = process.argv.slice(2);
 
-/** Some dependencies are CommonJS: they call require for Node's own modules and look for their folder. */
-const banner = `import { createRequire as __createRequire } from 'node:module';
-import { dirname as __directoryOf } from 'node:path';
+/** Some dependencies are CommonJS and look for their folder. */
+const banner = `import { dirname as __directoryOf } from 'node:path';
 import { fileURLToPath as __pathOf } from 'node:url';
-const require = __createRequire(import.meta.url);
 const __filename = __pathOf(import.meta.url);
 const __dirname = __directoryOf(__filename);`;
 

@@ -13,3 +13,20 @@ export interface Timers extends Clock {
 export function timestamp(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
+
+/** Resolves after `ms`, or as soon as the signal aborts: who waits looks at the signal anyway. */
+export function pause(timers: Timers, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted === true) {
+      resolve();
+      return;
+    }
+    const wake = () => {
+      disarm();
+      signal?.removeEventListener('abort', wake);
+      resolve();
+    };
+    const disarm = timers.after(ms, wake);
+    signal?.addEventListener('abort', wake, { once: true });
+  });
+}

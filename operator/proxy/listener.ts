@@ -30,7 +30,7 @@ export const defaultLimits: ListenerLimits = {
   connectionsKeptBack: 768,
   requestsPerPod: 128,
   headerBytes: requestLimits.headerBytes,
-  headerCount: 64,
+  headerCount: requestLimits.headers,
   requestsPerConnection: 10_000,
   pipelinedRequests: 8,
   unreadBytesPerPod: 4 << 20,

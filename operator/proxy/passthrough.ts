@@ -1,7 +1,7 @@
 /** The way of a permitted request to the node's real metadata server and back: bounded in time, size and number. */
 import type { Hash, PodUid } from '../core/brand.ts';
-import { mayTake, type Shares } from '../core/counting/share.ts';
-import type { Timers } from '../core/time.ts';
+import { SharedCounts, type Shares } from '../core/counting/share.ts';
+import { pause, type Timers } from '../core/time.ts';
 import type { Upstream, UpstreamReply, UpstreamRequest } from './ports.ts';
 import type { ChangeSignal } from './replies.ts';
 import { answerFromUpstream, redirectToDirectory, type PassedRequest, type UpstreamAnswer } from './upstream-answer.ts';
@@ -42,8 +42,8 @@ export interface PassedAnswer {
 
 export class PassThrough {
   readonly #parts: PassThroughParts;
-  readonly #asking = new Turns(asks);
-  readonly #waiting = new Turns(waits);
+  readonly #asking = new SharedCounts<PodUid>(asks);
+  readonly #waiting = new SharedCounts<PodUid>(waits);
   /** Documents under way, by what was asked. They are large, and all pods ask for the same few. */
   readonly #documents = new Map<string, Promise<UpstreamReply>>();
 
@@ -89,7 +89,7 @@ export class PassThrough {
       const reply = await this.#once({ target, maxBytes }, askMs);
       if (reply.kind === 'answered' && !isPassing(reply.status)) return reply;
       if (timers.now() + againMs > until) return { kind: 'unavailable' };
-      await this.#pause(againMs);
+      await pause(timers, againMs);
     }
   }
 
@@ -120,20 +120,7 @@ export class PassThrough {
       }
     }
     // A server that is away, or does not wait, must not be asked in a tight loop.
-    await this.#pause(pollMs, signal);
-  }
-
-  #pause(ms: number, ending?: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const finish = (): void => {
-        cancel();
-        ending?.removeEventListener('abort', finish);
-        resolve();
-      };
-      const cancel = this.#parts.timers.after(ms, finish);
-      ending?.addEventListener('abort', finish, { once: true });
-      if (ending?.aborted === true) finish();
-    });
+    await pause(this.#parts.timers, pollMs, signal);
   }
 }
 
@@ -145,30 +132,4 @@ interface ChangeWait {
 /** What soon goes away by itself. */
 function isPassing(status: number): boolean {
   return status === 429 || status >= 500;
-}
-
-/** How much of something each pod has. */
-class Turns {
-  readonly #shares: Shares;
-  readonly #taken = new Map<PodUid, number>();
-  #all = 0;
-
-  constructor(shares: Shares) {
-    this.#shares = shares;
-  }
-
-  take(uid: PodUid): boolean {
-    const taken = this.#taken.get(uid) ?? 0;
-    if (!mayTake(taken, this.#all, this.#shares)) return false;
-    this.#taken.set(uid, taken + 1);
-    this.#all += 1;
-    return true;
-  }
-
-  giveBack(uid: PodUid): void {
-    this.#all -= 1;
-    const left = (this.#taken.get(uid) ?? 1) - 1;
-    if (left === 0) this.#taken.delete(uid);
-    else this.#taken.set(uid, left);
-  }
 }

@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { request as httpsRequest } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, it, type TestContext } from 'node:test';
-import { policy, bindingView, settings, workload } from '../unit/nodeapi/resources.ts';
-import { Cluster, rawCall, serverName, startReplica, type Answer } from '../unit/nodeapi/world.ts';
+import { policy, settings } from '../unit/nodeapi/resources.ts';
+import { rawCall, serverName, startReplica, twoNodes, type Answer, type Cluster } from '../unit/nodeapi/world.ts';
 import { until } from './until.ts';
 
 const open: Socket[] = [];
@@ -21,19 +21,6 @@ async function hold(port: number, from: string): Promise<Socket> {
   socket.resume();
   await once(socket, 'connect');
   return socket;
-}
-
-function twoNodes(): Cluster {
-  const cluster = new Cluster();
-  for (const [node, name] of [
-    ['node-a', 'alpha'],
-    ['node-b', 'beta'],
-  ] as const) {
-    const pod = workload(name, bindingView(name));
-    cluster.workloads.add(node, pod);
-    cluster.snapshots.set(node, settings(node), pod);
-  }
-  return cluster;
 }
 
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });

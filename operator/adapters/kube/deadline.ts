@@ -35,20 +35,3 @@ export async function withDeadline<T>(limit: Limit, work: (signal: AbortSignal) 
     limit.signal?.removeEventListener('abort', cancel);
   }
 }
-
-/** Resolves after `ms`, or as soon as the signal aborts: who waits looks at the signal anyway. */
-export function pause(timers: Timers, ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) {
-      resolve();
-      return;
-    }
-    const wake = () => {
-      disarm();
-      signal.removeEventListener('abort', wake);
-      resolve();
-    };
-    const disarm = timers.after(ms, wake);
-    signal.addEventListener('abort', wake, { once: true });
-  });
-}

@@ -1,7 +1,6 @@
 import type { MetaveilError } from '../../core/errors.ts';
-import type { Timers } from '../../core/time.ts';
+import { pause, type Timers } from '../../core/time.ts';
 import type { Leadership } from '../../nodeapi/server/ports.ts';
-import { pause } from './deadline.ts';
 import { errorOfConnection } from './failure.ts';
 import { addressOf, type ReplicaIdentity } from './identity.ts';
 import type { LeaseRecord, LeaseStore, StoredLease } from './lease-store.ts';

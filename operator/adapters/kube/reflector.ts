@@ -4,9 +4,8 @@
  */
 import { MetaveilError } from '../../core/errors.ts';
 import { objectKey, type ObjectKey } from '../../core/cluster/kinds.ts';
-import type { Timers } from '../../core/time.ts';
+import { pause, type Timers } from '../../core/time.ts';
 import { Backoff } from './backoff.ts';
-import { pause } from './deadline.ts';
 import { errorOfConnection, errorOfFailure, type ApiFailure } from './failure.ts';
 import { listPages } from './list.ts';
 import { metaOf, type RawObject } from './project/raw.ts';

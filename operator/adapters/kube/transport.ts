@@ -1,9 +1,9 @@
 import type { KubeConfig } from '@kubernetes/client-node';
 import { request, type Dispatcher } from 'undici';
 import { MetaveilError } from '../../core/errors.ts';
-import type { Timers } from '../../core/time.ts';
+import { pause, type Timers } from '../../core/time.ts';
 import { Backoff } from './backoff.ts';
-import { pause, withDeadline } from './deadline.ts';
+import { withDeadline } from './deadline.ts';
 import { SharedDispatcher, type Lane } from './dispatcher.ts';
 import { errorOfConnection, failureOf, type ApiFailure } from './failure.ts';
 

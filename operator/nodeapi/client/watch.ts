@@ -1,7 +1,7 @@
 /** The watch that never gives up: connects, resumes, notices silence, and comes back after a pause that grows. */
 import type { IncomingMessage } from 'node:http';
 import { MetaveilError } from '../../core/errors.ts';
-import type { Timers } from '../../core/time.ts';
+import { pause, type Timers } from '../../core/time.ts';
 import { describeError } from '../../telemetry/log.ts';
 import type { Logger } from '../../telemetry/log.ts';
 import { decodeFrame } from '../wire/frames.ts';
@@ -45,7 +45,7 @@ export class Watch {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const ending = await this.#session(signal);
-      if (ending === 'pause') await this.#pause(signal);
+      if (ending === 'pause') await pause(this.#options.clock, this.#backoff.next(), signal);
     }
   }
 
@@ -123,16 +123,5 @@ export class Watch {
     this.#options.replica.forgetVersion();
     this.#options.log.error('frame-refused', { reason: problem });
     return new MetaveilError('nodeapi-unavailable', `frame refused: ${problem}`);
-  }
-
-  async #pause(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    const done = (): void => resolve(undefined);
-    const cancel = this.#options.clock.after(this.#backoff.next(), done);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-    await promise;
-    cancel();
-    signal.removeEventListener('abort', done);
   }
 }

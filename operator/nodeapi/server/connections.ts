@@ -1,6 +1,6 @@
 /** Connections that are open, by where they come from: until a call is made nobody knows whose they are. */
 import type { Socket } from 'node:net';
-import { mayTake, type Shares } from '../../core/counting/share.ts';
+import { SharedCounts, type Shares } from '../../core/counting/share.ts';
 
 export interface ConnectionLimits {
   /** `each`: of one source address. A node's instances need some 70: 32 for calls and a watch each. */
@@ -15,29 +15,19 @@ export const defaultConnectionLimits: ConnectionLimits = {
 };
 
 export class Connections {
-  readonly #shares: Shares;
-  readonly #bySource = new Map<string, number>();
-  #open = 0;
+  readonly #bySource: SharedCounts<string>;
 
   constructor(shares: Shares) {
-    this.#shares = shares;
+    this.#bySource = new SharedCounts(shares);
   }
 
   /** Ends it at once if its source has too many. */
   accept(socket: Socket): void {
     const source = socket.remoteAddress ?? '';
-    if (!mayTake(this.#bySource.get(source) ?? 0, this.#open, this.#shares)) {
+    if (!this.#bySource.take(source)) {
       socket.destroy();
       return;
     }
-    this.#count(source, 1);
-    socket.once('close', () => this.#count(source, -1));
-  }
-
-  #count(source: string, by: 1 | -1): void {
-    this.#open += by;
-    const open = (this.#bySource.get(source) ?? 0) + by;
-    if (open === 0) this.#bySource.delete(source);
-    else this.#bySource.set(source, open);
+    socket.once('close', () => this.#bySource.giveBack(source));
   }
 }

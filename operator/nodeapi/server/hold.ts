@@ -1,7 +1,7 @@
 /** A pod's request is held while Google or the API server is away for a moment: not every client asks a second time. */
 import { errorCodeOf } from '../../core/errors.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Timers } from '../../core/time.ts';
+import { pause, type Timers } from '../../core/time.ts';
 
 /**
  * Pauses between tries, in ms, 1.5 s in all: clients wait 3 s at least, and what takes longer to pass is better told.
@@ -17,20 +17,9 @@ export async function held<T>(timers: Timers, work: () => Promise<T>, signal: Ab
       return await work();
     } catch (error) {
       if (!passing.has(errorCodeOf(error))) throw error;
-      if (!signal.aborted) await pause(timers, pauseMs, signal);
+      await pause(timers, pauseMs, signal);
       if (signal.aborted) throw error;
     }
   }
   return work();
-}
-
-function pause(timers: Timers, ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<undefined>();
-  const end = (): void => resolve(undefined);
-  const cancel = timers.after(ms, end);
-  signal.addEventListener('abort', end, { once: true });
-  return promise.then(() => {
-    cancel();
-    signal.removeEventListener('abort', end);
-  });
 }

@@ -7,21 +7,8 @@ import { Gate } from '../../../operator/nodeapi/server/gate.ts';
 import { methodNames, methods } from '../../../operator/nodeapi/wire/methods.ts';
 import type { DecisionSummary } from '../../../operator/nodeapi/wire/calls.ts';
 import type { RefusalCode } from '../../../operator/nodeapi/wire/errors.ts';
-import { bindingView, policy, settings, workload } from './resources.ts';
-import { authenticated, Cluster, credential, rawCall, startReplica } from './world.ts';
-
-function twoNodes(): Cluster {
-  const cluster = new Cluster();
-  for (const [node, name] of [
-    ['node-a', 'alpha'],
-    ['node-b', 'beta'],
-  ] as const) {
-    const pod = workload(name, bindingView(name));
-    cluster.workloads.add(node, pod);
-    cluster.snapshots.set(node, settings(node), pod);
-  }
-  return cluster;
-}
+import { policy, settings, workload } from './resources.ts';
+import { authenticated, Cluster, credential, rawCall, startReplica, twoNodes } from './world.ts';
 
 interface Hostile {
   readonly who: string;

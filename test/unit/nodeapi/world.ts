@@ -33,7 +33,7 @@ import type { NodeApiServerOptions } from '../../../operator/nodeapi/server/serv
 import type { Logger } from '../../../operator/telemetry/log.ts';
 import { silentMetrics } from '../../../operator/telemetry/metrics.ts';
 import { FakeTimers } from '../../fakes/timers.ts';
-import { snapshot } from './resources.ts';
+import { bindingView, settings, snapshot, workload } from './resources.ts';
 
 export const serverName = 'metaveil-controller.metaveil-system.svc';
 export const proxyUsername = 'system:serviceaccount:metaveil-system:metaveil-proxy';
@@ -377,6 +377,20 @@ export async function rawCall(cluster: Cluster, port: number, call: RawCall): Pr
   request.on('error', reject);
   request.end(call.body);
   return promise;
+}
+
+/** Two nodes, each with one bound pod. */
+export function twoNodes(): Cluster {
+  const cluster = new Cluster();
+  for (const [node, name] of [
+    ['node-a', 'alpha'],
+    ['node-b', 'beta'],
+  ] as const) {
+    const pod = workload(name, bindingView(name));
+    cluster.workloads.add(node, pod);
+    cluster.snapshots.set(node, settings(node), pod);
+  }
+  return cluster;
 }
 
 export interface ClientWorld {
