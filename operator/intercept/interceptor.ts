@@ -8,6 +8,7 @@ import { tableOf } from '../core/redirect/table.ts';
 import { nextStep, removalStep, verify, type Verdict } from '../core/redirect/verify.ts';
 import type { Timers } from '../core/time.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { OverLimitLog } from './over-limit-log.ts';
 import type { KernelRules, TargetProbe, ToolFailure } from './ports.ts';
 
 /** Together with the time nft takes, a change by somebody else is repaired within a second. */
@@ -42,6 +43,7 @@ interface Failure {
  */
 export class Interceptor {
   readonly #parts: InterceptorParts;
+  readonly #overLimit: OverLimitLog;
   #instance: Instance | undefined;
   #plan: RedirectPlan | undefined;
   #reported: InterceptMessage | undefined;
@@ -57,6 +59,7 @@ export class Interceptor {
 
   constructor(parts: InterceptorParts) {
     this.#parts = parts;
+    this.#overLimit = new OverLimitLog(parts.logger, parts.timers);
   }
 
   /** Takes the proxy's word. Resolves when the kernel is as asked, or it is known why not. */
@@ -126,6 +129,7 @@ export class Interceptor {
     const step = nextStep(verdict, plan, this.#silentChecks >= deadAfterChecks);
     switch (step.kind) {
       case 'none':
+        this.#overLimit.read(found.table?.counted ?? 0);
         return this.#inPlace(plan);
       case 'replace':
         return this.#replace(plan, step.expected, verdict);

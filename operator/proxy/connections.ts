@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { mayTake, type Shares } from '../core/counting/share.ts';
 import { canonicalAddress } from './address.ts';
 import type { Connection } from './identify.ts';
+import { Rounds, type InRound } from './rounds.ts';
 
 export interface ConnectionLimits {
   /** Connections of all sources together. */
@@ -22,19 +23,35 @@ export interface ConnectionLimits {
   readonly unreadBytesPerPod: number;
   /** The same of all source addresses together. */
   readonly unreadBytes: number;
+  /** Requests of one source address in one round of the event loop. */
+  readonly requestsPerRound: number;
 }
 
 /** What all sources have open together. */
 interface Total {
   unreadBytes: number;
+  readonly rounds: Rounds;
 }
 
 /** What one source address has open. */
-interface Source {
-  connections: number;
-  waiting: number;
-  unreadBytes: number;
+class Source implements InRound {
+  readonly sockets = new Set<Socket>();
+  waiting = 0;
+  unreadBytes = 0;
+  inRound = 0;
   readonly all: Total;
+
+  constructor(all: Total) {
+    this.all = all;
+  }
+
+  pause(): void {
+    for (const socket of this.sockets) socket.pause();
+  }
+
+  resume(): void {
+    for (const socket of this.sockets) socket.resume();
+  }
 }
 
 /** One request, from its arrival until its reply is taken or its connection ends. */
@@ -99,6 +116,7 @@ export class OpenConnection implements Connection {
 
   /** Takes a request in; undefined if the peer sends on and on without taking the replies. */
   take(response: ServerResponse): Turn | undefined {
+    this.#source.all.rounds.count(this.#source);
     if (this.#unanswered >= this.#limits.pipelinedRequests) return undefined;
     const turn = { replyBytes: 0 };
     this.#unanswered += 1;
@@ -166,10 +184,11 @@ export class Connections {
   readonly #shares: Shares;
   readonly #sources = new Map<string, Source>();
   readonly #open = new Map<Duplex, OpenConnection>();
-  readonly #total: Total = { unreadBytes: 0 };
+  readonly #total: Total;
 
   constructor(limits: ConnectionLimits) {
     this.#limits = limits;
+    this.#total = { unreadBytes: 0, rounds: new Rounds(limits.requestsPerRound) };
     const { connections: all, connectionsPerPod: each, fewConnections: few, connectionsKeptBack: keptBack } = limits;
     this.#shares = { each, all, few, keptBack };
   }
@@ -177,17 +196,17 @@ export class Connections {
   /** Registers a new connection; undefined if its source has too many. */
   accept(socket: Socket): OpenConnection | undefined {
     const address = canonicalAddress(socket.remoteAddress ?? '') ?? '';
-    const source = this.#sources.get(address) ?? { connections: 0, waiting: 0, unreadBytes: 0, all: this.#total };
-    if (!mayTake(source.connections, this.#open.size, this.#shares)) return undefined;
-    source.connections += 1;
+    const source = this.#sources.get(address) ?? new Source(this.#total);
+    if (!mayTake(source.sockets.size, this.#open.size, this.#shares)) return undefined;
+    source.sockets.add(socket);
     this.#sources.set(address, source);
     const open = new OpenConnection(address, source, this.#limits);
     this.#open.set(socket, open);
     socket.once('close', () => {
       this.#open.delete(socket);
       open.closed();
-      source.connections -= 1;
-      if (source.connections === 0) this.#sources.delete(address);
+      source.sockets.delete(socket);
+      if (source.sockets.size === 0) this.#sources.delete(address);
     });
     return open;
   }

@@ -35,6 +35,7 @@ export const defaultLimits: ListenerLimits = {
   pipelinedRequests: 8,
   unreadBytesPerPod: 4 << 20,
   unreadBytes: 8 << 20,
+  requestsPerRound: 32,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
   keepAliveTimeoutMs: 75_000,

@@ -2,6 +2,7 @@
 import type { Hash, PodUid } from '../core/brand.ts';
 import { SharedCounts, type Shares } from '../core/counting/share.ts';
 import { pause, type Timers } from '../core/time.ts';
+import { Asks } from './asks.ts';
 import type { Upstream, UpstreamReply, UpstreamRequest } from './ports.ts';
 import type { ChangeSignal } from './replies.ts';
 import { answerFromUpstream, redirectToDirectory, type PassedRequest, type UpstreamAnswer } from './upstream-answer.ts';
@@ -9,7 +10,10 @@ import { planUpstream, waitTarget, type UpstreamQuestion } from './upstream-ques
 
 /** Until one reply is there, in ms. */
 export const askMs = 2_500;
-/** How long a question is asked again while the server is away, in ms: host maintenance takes less than a second. */
+/**
+ * How long a question is asked again while the server is away, in ms: host maintenance takes less than a second. As long
+ * it waits for its turn.
+ */
 export const holdMs = 1_500;
 const againMs = 250;
 /** How often is asked anew where the server cannot be waited on, in ms. */
@@ -19,8 +23,9 @@ export const pollMs = 5_000;
 const maxDocumentBytes = 4 << 20;
 const maxCredentialBytes = 64 << 10;
 
+/** Of one pod at a time; further ones wait. What comes back costs the proxy more than any other request. */
+export const asksPerPod = 8;
 /** Of one pod at a time: its abuse must not fill the way for others. */
-export const asksPerPod = 32;
 export const waitsPerPod = 32;
 /** Together fewer than there may be connections to the server; one is kept back for each pod of a node. */
 export const asksAtOnce = 384;
@@ -34,7 +39,7 @@ export interface PassThroughParts {
 }
 
 export interface PassedAnswer {
-  /** `busy`: the pod has as many questions open as it may. */
+  /** `busy`: the pod's other questions took too long. */
   readonly answer: UpstreamAnswer | { readonly kind: 'busy' };
   /** Absent for what cannot be waited for. */
   readonly changed?: ChangeSignal;
@@ -42,23 +47,24 @@ export interface PassedAnswer {
 
 export class PassThrough {
   readonly #parts: PassThroughParts;
-  readonly #asking = new SharedCounts<PodUid>(asks);
+  readonly #asks: Asks;
   readonly #waiting = new SharedCounts<PodUid>(waits);
   /** Documents under way, by what was asked. They are large, and all pods ask for the same few. */
   readonly #documents = new Map<string, Promise<UpstreamReply>>();
 
   constructor(parts: PassThroughParts) {
     this.#parts = parts;
+    this.#asks = new Asks(asks, parts.timers);
   }
 
-  /** Asks for what the permit names and filters the reply. Never throws; ends within `askMs` and `holdMs` together. */
+  /** Asks for what the permit names and filters the reply. Never throws; ends within `askMs` and twice `holdMs` together. */
   async answer(passed: PassedRequest): Promise<PassedAnswer> {
     const { permit, request } = passed;
     const question = planUpstream(permit, request);
     if (question.kind === 'nothing') return { answer: { kind: 'not-found' } };
     if (question.kind === 'redirect') return { answer: redirectToDirectory(passed, this.#parts.hash) };
     const { uid } = permit.workload;
-    if (!this.#asking.take(uid)) return { answer: { kind: 'busy' } };
+    if (!(await this.#asks.turn(uid, holdMs))) return { answer: { kind: 'busy' } };
     try {
       const reply = await (question.form === 'document' ? this.#document(question) : this.#ask(question));
       if (reply.kind === 'unavailable') return { answer: reply };
@@ -67,7 +73,7 @@ export class PassThrough {
       const { etag } = reply;
       return { answer, changed: (timeoutMs, signal) => this.#change(uid, question, etag, { timeoutMs, signal }) };
     } finally {
-      this.#asking.giveBack(uid);
+      this.#asks.done(uid);
     }
   }
 

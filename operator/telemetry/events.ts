@@ -50,6 +50,8 @@ export const logEvents = {
   'rules-failed': 'The rules are not in place; `code` says why.',
   'flows-cut': 'Connections to the metadata server from before the rules were cut.',
   'flows-not-cut': 'Connections from before the rules could not be removed from the kernel; their packets are refused.',
+  'connections-limited':
+    'Pods open connections to the metadata server faster than they may; `count` packets were dropped.',
   'proxy-connected': 'Intercept talks with the proxy.',
   'proxy-disconnected': 'The proxy is gone; the rules stay.',
   'intercept-connected': 'The proxy talks with intercept.',

@@ -60,6 +60,8 @@ interface Named {
 export interface Calls {
   readonly get: [Target, Answer];
   readonly load: [Endpoint & { readonly count: number; readonly atOnce: number }, LoadResult];
+  /** After how many ms each of the connections that came about did. */
+  readonly connect: [Endpoint & { readonly count: number }, readonly number[]];
   readonly begin: [Named & { readonly target: Target; readonly everyMs: number }, null];
   readonly end: [Named, readonly Sample[]];
   readonly hold: [Endpoint & Named, null];

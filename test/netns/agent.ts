@@ -89,6 +89,19 @@ const methods: Methods = {
     return result;
   },
 
+  /** Opens so many connections at once and closes each when it has come about. */
+  async connect({ host, port, count }) {
+    const startedAt = performance.now();
+    const all = Array.from({ length: count }, async () => {
+      const socket = connect({ host, port });
+      await once(socket, 'connect', { signal: AbortSignal.timeout(8_000) });
+      socket.destroy();
+      return performance.now() - startedAt;
+    });
+    const settled = await Promise.allSettled(all);
+    return settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  },
+
   /** Asks again and again, one request after the other, until `end`. */
   begin({ name, target, everyMs }) {
     const samples: Sample[] = [];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { newConnections } from '../../operator/core/redirect/table.ts';
 import { NamespaceAgent } from './agent-client.ts';
 import { Instance } from './instance.ts';
 import type { Network } from './network.ts';
@@ -105,6 +106,19 @@ describe('redirect', () => {
     } finally {
       network.run('node', 'nft', 'delete table ip seen');
     }
+  });
+
+  it('lets a pod open new connections at its rate: the rest comes later, and other pods do not notice', async () => {
+    const attempts = 3 * newConnections.burst;
+    const connectAll = agents['pod-c'].call('connect', { host: metadataServer.ipv4, port: 80, count: attempts });
+    assert.match(await agents['pod-b'].get(metadataServer.ipv4), /^one /);
+    const connectedMs = await connectAll;
+    assert.equal(connectedMs.length, attempts, 'the kernel of the pod tries again');
+    const seconds = 0.5;
+    const early = connectedMs.filter((ms) => ms < seconds * 1_000).length;
+    const { burst, perSecond } = newConnections;
+    assert.ok(early >= burst && early <= burst + seconds * perSecond, `${early} of ${attempts} in ${seconds} s`);
+    assert.ok(Number((await instance.logs('connections-limited'))['count']) >= attempts - early);
   });
 
   it('closes what connection tracking was told to ignore', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, it } from 'node:test';
+import { asksPerPod } from '../../operator/proxy/passthrough.ts';
 import type { Upstream, UpstreamReply, UpstreamRequest } from '../../operator/proxy/ports.ts';
 import { settle } from '../fakes/timers.ts';
 import type { RawConnection } from '../unit/proxy/harness.ts';
@@ -110,9 +111,8 @@ describe('T14: requests for a document of 1 MiB at the same time', () => {
     const upstream = new LargeUpstream();
     await start({ proxy: { upstream } });
     upstream.hold();
-    const few = 20;
     for (const from of [pods.bound, pods.privileged]) {
-      for (let count = 0; count < few; count += 1) {
+      for (let count = 0; count < asksPerPod; count += 1) {
         const connection = await stage.open(from);
         open.push(connection);
         connection.send(get(document, 'Connection: close'));
@@ -124,12 +124,14 @@ describe('T14: requests for a document of 1 MiB at the same time', () => {
     upstream.release();
     const replies = await Promise.all(open.map(({ ended }) => ended));
     const large = replies.map((reply) => reply.length > documentBytes);
-    assert.deepEqual(large.slice(0, few), Array(few).fill(false));
-    // What a pod does not take is refused beyond a few MiB: here it takes all, but not at once.
-    const statuses = new Set(replies.slice(few).map((reply) => reply.slice(9, 12)));
-    assert.ok(large.slice(few).includes(true) && [...statuses].every((status) => ['200', '429'].includes(status)));
+    assert.deepEqual(large.slice(0, asksPerPod), Array(asksPerPod).fill(false));
+    // What a pod does not take is refused beyond a asksPerPod MiB: here it takes all, but not at once.
+    const statuses = new Set(replies.slice(asksPerPod).map((reply) => reply.slice(9, 12)));
+    assert.ok(
+      large.slice(asksPerPod).includes(true) && [...statuses].every((status) => ['200', '429'].includes(status)),
+    );
     assert.ok(replies.every((reply) => reply.startsWith('HTTP/1.1 429') || reply.includes('zones/z')));
-    for (const reply of replies.slice(0, few)) assert.ok(!reply.includes('kube-env'));
+    for (const reply of replies.slice(0, asksPerPod)) assert.ok(!reply.includes('kube-env'));
     // The next one is asked anew.
     assert.equal((await stage.node.get(document, { from: pods.bound, headers })).status, 200);
     assert.equal(upstream.asked, 2);

@@ -1,11 +1,12 @@
 /** Every refusal of the metadata server and every limit that leads to one, from the tables that the proxy goes by. */
 import { codeHeader, deny, denials, type DenialCode } from '../../core/request/denials.ts';
 import { requestLimits } from '../../core/request/limits.ts';
+import { newConnections } from '../../core/redirect/table.ts';
 import { maxAudienceLength, maxScopeLength, maxScopes } from '../../core/token/grants.ts';
 import { logBurst, logRefillMs } from '../../proxy/denial-log.ts';
 import { defaultLimits } from '../../proxy/listener.ts';
 import { maxOtherTokens, otherFetches } from '../../proxy/owner-tokens.ts';
-import { asksAtOnce, asksPerPod, pollMs, waitsPerPod } from '../../proxy/passthrough.ts';
+import { asksAtOnce, asksPerPod, holdMs, pollMs, waitsPerPod } from '../../proxy/passthrough.ts';
 import type { GeneratedFile } from './file.ts';
 import { table } from './table.ts';
 
@@ -35,8 +36,14 @@ const ofRequests: readonly Row[] = [
 ];
 
 const ofPods: readonly Row[] = [
+  [
+    'New connections, where the kernel redirects',
+    `${count(newConnections.burst)}, then ${count(newConnections.perSecond)} in 1 s`,
+    "dropped before it is opened: the pod's kernel tries again after 1 s",
+  ],
   ['Connections', count(defaultLimits.connectionsPerPod), `${refused('too-many-requests')}, on the new one`],
   ['Requests that wait for their answer', count(defaultLimits.requestsPerPod), refused('too-many-requests')],
+  ["Requests in one round of the proxy's event loop", count(defaultLimits.requestsPerRound), 'other pods come first'],
   ['Replies that are not read', bytes(defaultLimits.unreadBytesPerPod), refused('too-many-requests')],
   [
     'Requests of one connection whose replies are not read',
@@ -45,7 +52,11 @@ const ofPods: readonly Row[] = [
   ],
   ['Requests of one connection', count(defaultLimits.requestsPerConnection), 'the connection ends with the last reply'],
   ['Unused connection', seconds(defaultLimits.keepAliveTimeoutMs), 'the connection ends'],
-  ["Questions to the node's server at a time", count(asksPerPod), refused('too-many-requests')],
+  [
+    "Questions to the node's server at a time",
+    count(asksPerPod),
+    `they wait for their turn; after ${seconds(holdMs)} ${refused('too-many-requests')}`,
+  ],
   [
     "Waits for changes at the node's server",
     count(waitsPerPod),

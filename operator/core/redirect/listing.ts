@@ -1,5 +1,6 @@
 /** Reads what `nft -j list table` says. Somebody else may have made the table: nothing about it is taken for granted. */
 import { canonicalJson } from '../snapshot/canonical.ts';
+import { counter } from './nft.ts';
 import { parseMarker, type Marker } from './marker.ts';
 import { markerSet, type Table } from './table.ts';
 
@@ -9,6 +10,8 @@ export interface ListedTable {
   readonly marker?: Marker;
   /** Equal to `contentText` of a Table exactly if the kernel has that table and nothing else in it. */
   readonly content: string;
+  /** Packets that its counters have counted since the table was loaded. */
+  readonly counted: number;
 }
 
 export type Listing =
@@ -36,7 +39,8 @@ function readTable(text: string): ListedTable | undefined {
     if (handle === undefined) return undefined;
     const marker = markerOf(objects);
     const content = objects.filter((object) => !('metainfo' in object || 'table' in object));
-    return { handle, content: sortedText(content.map(normalised)), ...(marker !== undefined && { marker }) };
+    const counted = content.flatMap(countersOf).reduce((sum, packets) => sum + packets, 0);
+    return { handle, counted, content: sortedText(content.map(normalised)), ...(marker !== undefined && { marker }) };
   } catch {
     return undefined;
   }
@@ -74,7 +78,16 @@ function markerOf(objects: readonly Fields[]): Marker | undefined {
   return typeof comment === 'string' ? parseMarker(comment) : undefined;
 }
 
-/** One object without what the kernel alone decides: handles and the order of a set's elements. */
+function countersOf({ rule }: Fields): readonly number[] {
+  const expressions = isFields(rule) && Array.isArray(rule['expr']) ? (rule['expr'] as readonly unknown[]) : [];
+  return expressions.flatMap((each) => {
+    const counter = isFields(each) ? each['counter'] : undefined;
+    const packets = isFields(counter) ? counter['packets'] : undefined;
+    return Number.isSafeInteger(packets) ? [packets as number] : [];
+  });
+}
+
+/** One object without what the kernel alone decides: handles, what was counted, the order of a set's elements. */
 function normalised(object: Fields): Fields {
   return Object.fromEntries(
     Object.entries(object).map(([kind, body]) => [kind, isFields(body) ? normalisedBody(body) : body]),
@@ -83,11 +96,14 @@ function normalised(object: Fields): Fields {
 
 function normalisedBody(body: Fields): Fields {
   const fields = Object.entries(body).filter(([name]) => !isGivenByPlace(name));
-  return Object.fromEntries(
-    fields.map(([name, value]) =>
-      name === 'elem' && Array.isArray(value) ? [name, value.map(canonicalJson).sort()] : [name, value],
-    ),
-  );
+  return Object.fromEntries(fields.map(([name, value]) => [name, normalisedField(name, value)]));
+}
+
+function normalisedField(name: string, value: unknown): unknown {
+  if (!Array.isArray(value)) return value;
+  const items = value as readonly unknown[];
+  if (name === 'elem') return items.map(canonicalJson).sort();
+  return name === 'expr' ? items.map((each) => (isFields(each) && 'counter' in each ? counter : each)) : items;
 }
 
 function isGivenByPlace(field: string): boolean {

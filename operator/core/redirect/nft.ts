@@ -27,6 +27,8 @@ export type Family = 'ip' | 'ip6';
 
 export const accept: Expression = { accept: null };
 export const drop: Expression = { drop: null };
+/** Counts the packets that get here; nft lists it with its numbers. */
+export const counter: Expression = { counter: null };
 export const reset: Expression = { reject: { type: 'tcp reset' } };
 
 /** `FAMILY daddr @set` or `FAMILY saddr @set`. */
@@ -67,6 +69,23 @@ export const isOffReversePath: Expression = match('==', { fib: { result: 'oif', 
 
 export function isRoutedElsewhereThan(interfaceName: string): Expression {
   return match('!=', { fib: { result: 'oifname', flags: ['saddr'] } }, interfaceName);
+}
+
+/** Packets of one source address: `burst` at once, then `perSecond`. */
+export interface SourceLimit {
+  readonly perSecond: number;
+  readonly burst: number;
+  /** Source addresses that are told apart. Of further ones nothing is over the limit. */
+  readonly sources: number;
+  /** A source is forgotten after so many seconds of silence. */
+  readonly forgetAfter: number;
+}
+
+/** The packet's source sends more than its limit. nft lists neither the meter's set nor the sources in it. */
+export function isOverLimit(family: Family, meter: string, limit: SourceLimit): Expression {
+  const { perSecond: rate, burst, sources: size, forgetAfter: timeout } = limit;
+  const key = { elem: { val: { payload: { protocol: family, field: 'saddr' } }, timeout } };
+  return { meter: { name: meter, key, size, stmt: { limit: { rate, burst, per: 'second', inv: true } } } };
 }
 
 export function dnat(family: Family, addr: string, port: number): Expression {

@@ -6,10 +6,12 @@ import { markerText } from './marker.ts';
 import {
   accept,
   address,
+  counter,
   dnat,
   drop,
   isFromLoopback,
   isOffReversePath,
+  isOverLimit,
   isRedirected,
   isRoutedElsewhereThan,
   originalAddress,
@@ -22,6 +24,7 @@ import {
   type NftChain,
   type NftRule,
   type NftSet,
+  type SourceLimit,
 } from './nft.ts';
 import type { RedirectPlan } from './plan.ts';
 
@@ -37,12 +40,19 @@ export const markerSet = 'owner';
 
 const metadataPort = 80;
 
+/**
+ * New connections of one pod. All pods' wait in one queue for the proxy: whoever made them faster than it takes them
+ * would have everybody wait. What is over the limit is dropped, so that the pod's kernel asks again a second later; a
+ * refusal would be taken for "no metadata server".
+ */
+export const newConnections: SourceLimit = { perSecond: 100, burst: 64, sources: 4_096, forgetAfter: 60 };
+
 /** Cilium routes pods' addresses to this interface instead of theirs, and checks their sources itself. */
 const sourceCheckedInterface = 'cilium_host';
 
 const families = [
-  { family: 'ip', metadata: 'metadata4', key: 'ipv4', type: 'ipv4_addr' },
-  { family: 'ip6', metadata: 'metadata6', key: 'ipv6', type: 'ipv6_addr' },
+  { family: 'ip', metadata: 'metadata4', key: 'ipv4', type: 'ipv4_addr', meter: 'fresh4' },
+  { family: 'ip6', metadata: 'metadata6', key: 'ipv6', type: 'ipv6_addr', meter: 'fresh6' },
 ] as const;
 
 const chains = [
@@ -78,11 +88,12 @@ function setOfAddresses(name: string, type: NftSet['type'], elem: readonly strin
  * veth need not have; a loopback address needs route_localnet. A source that the pod's interface cannot have is spoofed.
  */
 function divert(plan: RedirectPlan): readonly NftRule[] {
-  const perFamily = families.flatMap(({ family, metadata, key }) => {
+  const perFamily = families.flatMap(({ family, metadata, key, meter }) => {
     const toMetadata = [address(family, 'daddr', metadata), tcpPort('dport', metadataPort)];
     const target = plan.nodeAddresses[key];
     return [
       [...toMetadata, isOffReversePath, isRoutedElsewhereThan(sourceCheckedInterface), drop],
+      [...toMetadata, isOverLimit(family, meter, newConnections), counter, drop],
       ...(target === undefined ? [] : [[...toMetadata, dnat(family, target, plan.port)]]),
     ];
   });

@@ -92,6 +92,8 @@ export const attackClasses: readonly AttackClass[] = [
       { file: 'test/e2e/bundle/memory.test.ts' },
       { file: 'test/unit/proxy/listener.test.ts' },
       { file: 'test/unit/proxy/connections.test.ts' },
+      { file: 'test/unit/proxy/rounds.test.ts' },
+      { file: 'test/netns/redirect.test.ts', names: ['redirect > lets a pod open new connections at its rate'] },
       { file: 'test/unit/proxy/denial-log.test.ts' },
       {
         file: 'test/unit/proxy/passthrough-limits.test.ts',

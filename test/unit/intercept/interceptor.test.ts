@@ -22,8 +22,8 @@ class Bench {
   interceptor(): { interceptor: Interceptor; reports: InterceptMessage[]; kinds: () => string[] } {
     const reports: InterceptMessage[] = [];
     const write = (line: string): void => {
-      const { event, reason = '' } = JSON.parse(line) as { event: string; reason?: string };
-      this.events.push(`${event} ${reason}`.trim());
+      const { event, reason = '', count } = JSON.parse(line) as { event: string; reason?: string; count?: number };
+      this.events.push(`${event} ${event === 'connections-limited' ? count : reason}`.trim());
     };
     const interceptor = new Interceptor({
       settings: {
@@ -91,6 +91,27 @@ describe('interceptor', () => {
     const repairs = bench.events.filter((event) => event.startsWith('rules-repaired'));
     assert.deepEqual(repairs, ['rules-repaired missing', 'rules-repaired drifted', 'rules-repaired drifted']);
     assert.deepEqual(kinds(), ['applied']);
+  });
+
+  it('says once a minute how much was dropped of pods that open too many connections, across repairs', async () => {
+    const bench = new Bench();
+    await bench.serving();
+    const limited = () => bench.events.filter((event) => event.startsWith('connections-limited'));
+    bench.kernel.packets = 5;
+    await bench.timers.advance(1_000);
+    // Two rules count, one for each family.
+    assert.deepEqual(limited(), ['connections-limited 10']);
+    bench.kernel.packets = 7;
+    await bench.timers.advance(30_000);
+    bench.kernel.objects?.pop();
+    await bench.timers.advance(1_000);
+    bench.kernel.packets = 3;
+    await bench.timers.advance(20_000);
+    assert.equal(limited().length, 1);
+    await bench.timers.advance(20_000);
+    assert.deepEqual(limited(), ['connections-limited 10', 'connections-limited 10']);
+    await bench.timers.advance(600_000);
+    assert.equal(limited().length, 2);
   });
 
   it('goes on repairing while the proxy is silent', async () => {

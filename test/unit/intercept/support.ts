@@ -14,6 +14,8 @@ export class FakeKernel implements KernelRules {
   objects: object[] | undefined;
   handle = 0;
   loads = 0;
+  /** What each counter shows. */
+  packets = 0;
   cuts: AddressesByFamily[] = [];
   /** Makes every call of that kind fail. */
   readonly failing = new Map<'list' | 'load' | 'cutFlows', ToolFailure>();
@@ -25,7 +27,9 @@ export class FakeKernel implements KernelRules {
     if (failure !== undefined) return Promise.resolve(failure);
     if (this.objects === undefined) return Promise.resolve({ kind: 'missing' });
     const table = { table: { family: 'inet', name: 'metaveil', handle: this.handle } };
-    return Promise.resolve({ kind: 'listed', text: listingOf([table, ...this.objects]) });
+    const text = listingOf([table, ...this.objects]);
+    const counter = JSON.stringify({ packets: this.packets, bytes: 60 * this.packets });
+    return Promise.resolve({ kind: 'listed', text: text.replaceAll('"counter":null', `"counter":${counter}`) });
   }
 
   async load(batch: string): ReturnType<KernelRules['load']> {
@@ -65,6 +69,7 @@ export class FakeKernel implements KernelRules {
       } else if (command.add !== undefined) objects?.push(command.add);
     }
     this.objects = objects;
+    this.packets = 0;
     this.handle += 1;
     return true;
   }

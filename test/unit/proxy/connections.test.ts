@@ -14,6 +14,14 @@ class FakeSocket extends EventEmitter {
     super();
     this.remoteAddress = remoteAddress;
   }
+
+  pause(): void {
+    this.emit('pause');
+  }
+
+  resume(): void {
+    this.emit('resume');
+  }
 }
 
 function connections(limits: Partial<ConnectionLimits> = {}) {

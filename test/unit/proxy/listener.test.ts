@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Harness } from './harness.ts';
+import { Harness, type RawConnection } from './harness.ts';
 import { binding, workload } from './support.ts';
 
 const projectId = '/computeMetadata/v1/project/project-id';
@@ -185,6 +185,36 @@ describe('limits', () => {
     await Promise.all(half.map((connection) => connection.ended));
   });
 });
+
+describe('a pod that sends on all its connections at once', () => {
+  it('has its part of each round: another pod is answered among the first, and everything in the end', async () => {
+    const busy = new Harness();
+    busy.snapshots.set({
+      workloads: [workload('a', '127.0.0.2', binding('a')), workload('b', '127.0.0.3', binding('b'))],
+    });
+    await busy.start({ limits: { requestsPerRound: 2 } });
+    const many = await Promise.all(Array.from({ length: 40 }, () => openOn(busy, '127.0.0.2')));
+    const other = await openOn(busy, '127.0.0.3');
+    const answered: string[] = [];
+    const answers = [...many, other].map(async (connection) => {
+      await connection.until('europe-west4-a');
+      answered.push(connection === other ? 'other' : 'many');
+    });
+    for (const connection of [...many, other]) connection.send(request('/computeMetadata/v1/instance/zone'));
+    await Promise.all(answers);
+    await busy.stop();
+    assert.equal(answered.length, 41);
+    assert.ok(answered.indexOf('other') <= 6, `after ${answered.indexOf('other')} of 40`);
+  });
+});
+
+/** A connection that the server has taken: it answered on it. */
+async function openOn(harness: Harness, from: string): Promise<RawConnection> {
+  const connection = await harness.connect(from);
+  connection.send(request(projectId));
+  await connection.until('test-project');
+  return connection;
+}
 
 /** The server learns of a closed connection a moment after the client: asks until it does, a few times at most. */
 async function eventualStatus(from: string): Promise<number> {

@@ -15,9 +15,10 @@ export const plan: RedirectPlan = {
 
 export type ListedObject = Record<string, Record<string, unknown>>;
 
-/** What nft lists for a plan that was loaded, object by object. */
-export function listedObjects(of: RedirectPlan, handle = 7): ListedObject[] {
-  const { sets, chains, rules } = tableOf(of);
+/** What nft lists for a plan that was loaded, object by object, when each counter has counted so many packets. */
+export function listedObjects(of: RedirectPlan, handle = 7, packets = 0): ListedObject[] {
+  const { sets, chains } = tableOf(of);
+  const rules = tableOf(of).rules.map((rule) => ({ ...rule, expr: rule.expr.map((each) => counted(each, packets)) }));
   const place = { family: 'inet', table: 'metaveil' };
   let next = handle;
   const listed = (kind: string, body: object): ListedObject => ({ [kind]: { ...place, ...body, handle: next++ } });
@@ -28,6 +29,10 @@ export function listedObjects(of: RedirectPlan, handle = 7): ListedObject[] {
     ...chains.map((chain) => listed('chain', chain)),
     ...rules.map((rule) => listed('rule', rule)),
   ];
+}
+
+function counted(expression: object, packets: number): object {
+  return 'counter' in expression ? { counter: { packets, bytes: 60 * packets } } : expression;
 }
 
 /** Those objects as nft prints them. */

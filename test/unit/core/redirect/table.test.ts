@@ -32,9 +32,29 @@ describe('table', () => {
     assert.match(texts('enter').at(-1) ?? '', /"@ports".*"reject"/);
   });
 
-  it('looks at the source before it translates', () => {
-    const order = texts('divert').map((text) => (text.includes('fib') ? 'source' : text.includes('dnat') ? 'to' : '-'));
-    assert.deepEqual(order, ['-', 'source', 'to', 'source', 'to']);
+  it('looks at the source, then at how much it sends, before it translates', () => {
+    const looks = { fib: 'source', meter: 'limit', dnat: 'to' } as const;
+    const order = texts('divert').map(
+      (text) => Object.entries(looks).find(([word]) => text.includes(word))?.[1] ?? '-',
+    );
+    assert.deepEqual(order, ['-', 'source', 'limit', 'to', 'source', 'limit', 'to']);
+  });
+
+  it('drops what a pod sends over its limit, per address and family, and counts it', () => {
+    const limits = rules.filter(({ expr }) => JSON.stringify(expr).includes('meter')).map(({ expr }) => expr.slice(2));
+    const meter = (family: string, name: string) => ({
+      meter: {
+        name,
+        key: { elem: { val: { payload: { protocol: family, field: 'saddr' } }, timeout: 60 } },
+        size: 4_096,
+        stmt: { limit: { rate: 100, burst: 64, per: 'second', inv: true } },
+      },
+    });
+    const ending = [{ counter: null }, { drop: null }];
+    assert.deepEqual(limits, [
+      [meter('ip', 'fresh4'), ...ending],
+      [meter('ip6', 'fresh6'), ...ending],
+    ]);
   });
 
   it('never names an interface of a pod network', () => {

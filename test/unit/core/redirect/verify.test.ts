@@ -37,6 +37,13 @@ describe('verify', () => {
     assert.equal(verify(table(reordered as object[]), plan).kind, 'in-place');
   });
 
+  it('finds a table in place whatever its counters have counted, and adds that up', () => {
+    const counting = table(listedObjects(plan, 7, 21));
+    assert.equal(verify(counting, plan).kind, 'in-place');
+    assert.equal(counting.counted, 42);
+    assert.equal(listed(plan).counted, 0);
+  });
+
   it("takes the order of a set's elements as of no meaning", () => {
     const objects = changed('set', 'metadata6', (set) => (set['elem'] as unknown[]).reverse());
     assert.equal(verify(table(objects), plan).kind, 'in-place');
@@ -59,6 +66,15 @@ describe('verify', () => {
     ],
     'an object of another kind was added': [...listedObjects(plan), { map: { name: 'x' } }],
     'a rule has a comment': changed('rule', 'divert', (rule) => (rule['comment'] = 'x')),
+    'a limit is gone': listedObjects(plan).filter((object) => !JSON.stringify(object).includes('fresh4')),
+    'a limit is wider': JSON.parse(
+      JSON.stringify(listedObjects(plan)).replace('"rate":100', '"rate":1000'),
+    ) as ListedObject[],
+    'a counter stands in the place of a rule': changed(
+      'rule',
+      'divert',
+      (rule) => (rule['expr'] = [{ counter: null }]),
+    ),
     'the target is another port': changed('rule', 'divert', (rule) => (rule['expr'] = [])),
   };
   for (const [what, objects] of Object.entries(drifts)) {

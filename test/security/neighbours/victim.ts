@@ -1,6 +1,7 @@
 /** A pod that asks for its token at a steady pace, from a process of its own: every tenth time on a new connection. */
 import { Agent, request } from 'node:http';
-import { pods, token } from './harness.ts';
+import { metadataServer } from '../../netns/topology.ts';
+import { token } from '../harness.ts';
 
 export interface Measured {
   /** Milliseconds of each request, sorted. */
@@ -8,7 +9,6 @@ export interface Measured {
   readonly failed: number;
 }
 
-const [port] = process.argv.slice(2).map(Number);
 const kept = new Agent({ keepAlive: true, maxSockets: 1 });
 const pauseMs = 5;
 
@@ -16,15 +16,7 @@ function once(agent: Agent | false): Promise<number | undefined> {
   const begin = performance.now();
   const headers = { Host: 'metadata.google.internal', 'Metadata-Flavor': 'Google' };
   return new Promise((resolve) => {
-    const options = {
-      host: '127.0.0.1',
-      port,
-      localAddress: pods.unbound,
-      path: token,
-      headers,
-      agent,
-      timeout: 5_000,
-    };
+    const options = { host: metadataServer.ipv4, path: token, headers, agent, timeout: 5_000 };
     const asked = request(options, (response) => {
       response.resume();
       response.once('end', () => resolve(response.statusCode === 200 ? performance.now() - begin : undefined));

@@ -1,0 +1,43 @@
+/** The ways of one pod to abuse the metadata server, as data: the abuser carries them out, the test judges each. */
+import { harmless, token } from '../harness.ts';
+import { get } from '../requests.ts';
+
+export interface Form {
+  readonly what: string;
+  /** Sent on each new connection. */
+  readonly bytes: string;
+  /** New connections in 10 ms, besides the first ones. Default: few, because what they hold counts. */
+  readonly pace?: number;
+  /** Whether it reads what it is sent; default true. */
+  readonly reads?: boolean;
+  /** Sent for each reply that it has read, so that the connection never rests. */
+  readonly again?: string;
+}
+
+const many = 20;
+const manyTokens = get(token).repeat(2_000);
+const asked = '/computeMetadata/v1/instance/zone';
+const document = '/computeMetadata/v1/instance/?recursive=true';
+const denial = '/computeMetadata/v1/instance/attributes/kube-env';
+
+export const forms: readonly Form[] = [
+  { what: 'idle connections, as many as it can', bytes: '' },
+  { what: 'headers without end', bytes: `GET ${harmless} HTTP/1.1\r\nX-A: ` },
+  { what: 'questions to an upstream that hangs', bytes: get(harmless) },
+  { what: 'tokens that never come', bytes: get(`${token}?scopes=hang`) },
+  {
+    what: 'waits for changes',
+    bytes: get(`/computeMetadata/v1/instance/service-accounts/?wait_for_change=true`),
+  },
+  { what: 'requests in a row whose replies it does not read', bytes: manyTokens, reads: false },
+  { what: 'a flood of denials on new connections', bytes: get(denial, 'Connection: close'), pace: many },
+  { what: 'a flood of requests in a row on new connections', bytes: manyTokens, pace: many },
+  {
+    what: 'a flood of requests on connections that it keeps',
+    bytes: get(token).repeat(4),
+    again: get(token),
+  },
+  { what: 'a flood of denials on connections that it keeps', bytes: get(denial).repeat(4), again: get(denial) },
+  { what: "a flood of questions to the node's server", bytes: get(asked).repeat(4), again: get(asked) },
+  { what: "a flood of documents of the node's server", bytes: get(document), again: get(document) },
+];
