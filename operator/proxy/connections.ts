@@ -195,6 +195,7 @@ export class Connections {
 
   /** Registers a new connection; undefined if its source has too many. */
   accept(socket: Socket): OpenConnection | undefined {
+    this.#total.rounds.connected();
     const address = canonicalAddress(socket.remoteAddress ?? '') ?? '';
     const source = this.#sources.get(address) ?? new Source(this.#total);
     if (!mayTake(source.sockets.size, this.#open.size, this.#shares)) return undefined;

@@ -91,10 +91,12 @@ function divert(plan: RedirectPlan): readonly NftRule[] {
   const perFamily = families.flatMap(({ family, metadata, key, meter }) => {
     const toMetadata = [address(family, 'daddr', metadata), tcpPort('dport', metadataPort)];
     const target = plan.nodeAddresses[key];
+    const spoofed = [...toMetadata, isOffReversePath, isRoutedElsewhereThan(sourceCheckedInterface), drop];
+    if (target === undefined) return [spoofed];
     return [
-      [...toMetadata, isOffReversePath, isRoutedElsewhereThan(sourceCheckedInterface), drop],
+      spoofed,
       [...toMetadata, isOverLimit(family, meter, newConnections), counter, drop],
-      ...(target === undefined ? [] : [[...toMetadata, dnat(family, target, plan.port)]]),
+      [...toMetadata, dnat(family, target, plan.port)],
     ];
   });
   return rulesOf('divert', [[isFromLoopback, accept], ...perFamily]);

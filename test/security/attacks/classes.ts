@@ -93,7 +93,12 @@ export const attackClasses: readonly AttackClass[] = [
       { file: 'test/unit/proxy/listener.test.ts' },
       { file: 'test/unit/proxy/connections.test.ts' },
       { file: 'test/unit/proxy/rounds.test.ts' },
-      { file: 'test/netns/redirect.test.ts', names: ['redirect > lets a pod open new connections at its rate'] },
+      {
+        file: 'test/netns/redirect.test.ts',
+        names: [
+          'redirect > lets a pod open new connections at its rate: the rest comes later, and other pods do not notice',
+        ],
+      },
       { file: 'test/unit/proxy/denial-log.test.ts' },
       {
         file: 'test/unit/proxy/passthrough-limits.test.ts',

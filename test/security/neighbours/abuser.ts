@@ -1,12 +1,13 @@
-/** A pod that abuses the metadata server from a process of its own, in the form that it is told. */
+/** A pod that abuses a metadata server from a process of its own, in the form that it is told, until it is told `stop`. */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { metadataServer } from '../../netns/topology.ts';
 import { forms, type Form } from './forms.ts';
 
 export interface Order {
-  /** Which of the forms; none: stop. */
-  readonly form?: number;
+  /** Which of the forms. */
+  readonly form: number;
+  readonly host: string;
+  readonly port: number;
 }
 
 /** Connections to begin with, and at most. */
@@ -15,18 +16,18 @@ const most = 1_000;
 const few = 1;
 
 const sockets = new Set<Socket>();
-let current: Order | undefined;
+let current: Order | 'stop' = 'stop';
 
 async function abuse(order: Order, form: Form): Promise<void> {
-  for (let made = 0; made < atOnce; made += 1) open(form);
+  for (let made = 0; made < atOnce; made += 1) open(order, form);
   while (current === order) {
-    for (let made = 0; made < (form.pace ?? few) && sockets.size < most; made += 1) open(form);
+    for (let made = 0; made < (form.pace ?? few) && sockets.size < most; made += 1) open(order, form);
     await pause(10);
   }
 }
 
-function open({ bytes, reads = true, again }: Form): void {
-  const socket = connect({ host: metadataServer.ipv4, port: 80 });
+function open({ host, port }: Order, { bytes, reads = true, again }: Form): void {
+  const socket = connect({ host, port });
   sockets.add(socket);
   socket.on('error', () => undefined);
   socket.on('close', () => sockets.delete(socket));
@@ -40,10 +41,10 @@ function replies(chunk: Buffer): number {
   return chunk.toString('latin1').split('HTTP/1.1 ').length - 1;
 }
 
-process.on('message', (order: Order) => {
+process.on('message', (order: Order | 'stop') => {
   current = order;
   for (const socket of sockets) socket.destroy();
-  const form = forms[order.form ?? -1];
-  if (form !== undefined) void abuse(order, form);
+  const form = order === 'stop' ? undefined : forms[order.form];
+  if (order !== 'stop' && form !== undefined) void abuse(order, form);
 });
 process.on('disconnect', () => process.exit());

@@ -12,6 +12,8 @@ export interface Form {
   readonly reads?: boolean;
   /** Sent for each reply that it has read, so that the connection never rests. */
   readonly again?: string;
+  /** Takes the machine from everybody, wherever it goes. */
+  readonly flood?: true;
 }
 
 const many = 20;
@@ -30,14 +32,12 @@ export const forms: readonly Form[] = [
     bytes: get(`/computeMetadata/v1/instance/service-accounts/?wait_for_change=true`),
   },
   { what: 'requests in a row whose replies it does not read', bytes: manyTokens, reads: false },
-  { what: 'a flood of denials on new connections', bytes: get(denial, 'Connection: close'), pace: many },
-  { what: 'a flood of requests in a row on new connections', bytes: manyTokens, pace: many },
-  {
-    what: 'a flood of requests on connections that it keeps',
-    bytes: get(token).repeat(4),
-    again: get(token),
-  },
-  { what: 'a flood of denials on connections that it keeps', bytes: get(denial).repeat(4), again: get(denial) },
-  { what: "a flood of questions to the node's server", bytes: get(asked).repeat(4), again: get(asked) },
-  { what: "a flood of documents of the node's server", bytes: get(document), again: get(document) },
+  ...[
+    { what: 'a flood of denials on new connections', bytes: get(denial, 'Connection: close'), pace: many },
+    { what: 'a flood of requests in a row on new connections', bytes: manyTokens, pace: many },
+    { what: 'a flood of requests on connections that it keeps', bytes: get(token).repeat(4), again: get(token) },
+    { what: 'a flood of denials on connections that it keeps', bytes: get(denial).repeat(4), again: get(denial) },
+    { what: "a flood of questions to the node's server", bytes: get(asked).repeat(4), again: get(asked) },
+    { what: "a flood of documents of the node's server", bytes: get(document), again: get(document) },
+  ].map((form) => ({ ...form, flood: true as const })),
 ];

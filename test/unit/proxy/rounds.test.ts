@@ -50,4 +50,22 @@ describe('a round of the event loop', () => {
     send(rounds, source, 4);
     assert.deepEqual(source.said, ['pause', 'resume', 'pause']);
   });
+
+  it('leaves those paused while connections come, for a while', async () => {
+    const [rounds, source] = [new Rounds(3), new Source()];
+    send(rounds, source, 4);
+    for (let round = 0; round < 10; round += 1) {
+      rounds.connected();
+      await nextRound();
+    }
+    assert.deepEqual(source.said, ['pause']);
+    await nextRound();
+    assert.deepEqual(source.said, ['pause', 'resume']);
+    send(rounds, source, 4);
+    for (let round = 0; round < 100; round += 1) {
+      rounds.connected();
+      await nextRound();
+    }
+    assert.deepEqual(source.said, ['pause', 'resume', 'pause', 'resume']);
+  });
 });
