@@ -24,7 +24,7 @@ const maxDocumentBytes = 4 << 20;
 const maxCredentialBytes = 64 << 10;
 
 /** Of one pod at a time; further ones wait. What comes back costs the proxy more than any other request. */
-export const asksPerPod = 8;
+export const asksPerPod = 4;
 /** Of one pod at a time: its abuse must not fill the way for others. */
 export const waitsPerPod = 32;
 /** Together fewer than there may be connections to the server; one is kept back for each pod of a node. */

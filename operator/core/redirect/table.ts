@@ -45,7 +45,7 @@ const metadataPort = 80;
  * would have everybody wait. What is over the limit is dropped, so that the pod's kernel asks again a second later; a
  * refusal would be taken for "no metadata server".
  */
-export const newConnections: SourceLimit = { perSecond: 100, burst: 64, sources: 4_096, forgetAfter: 60 };
+export const newConnections: SourceLimit = { perSecond: 100, burst: 32, sources: 4_096, forgetAfter: 60 };
 
 /** Cilium routes pods' addresses to this interface instead of theirs, and checks their sources itself. */
 const sourceCheckedInterface = 'cilium_host';

@@ -35,9 +35,14 @@ export const forms: readonly Form[] = [
   ...[
     { what: 'a flood of denials on new connections', bytes: get(denial, 'Connection: close'), pace: many },
     { what: 'a flood of requests in a row on new connections', bytes: manyTokens, pace: many },
-    { what: 'a flood of requests on connections that it keeps', bytes: get(token).repeat(4), again: get(token) },
-    { what: 'a flood of denials on connections that it keeps', bytes: get(denial).repeat(4), again: get(denial) },
-    { what: "a flood of questions to the node's server", bytes: get(asked).repeat(4), again: get(asked) },
-    { what: "a flood of documents of the node's server", bytes: get(document), again: get(document) },
+    { what: 'a flood of requests on connections that it keeps', bytes: get(token).repeat(4), ...keeping(token) },
+    { what: 'a flood of denials on connections that it keeps', bytes: get(denial).repeat(4), ...keeping(denial) },
+    { what: "a flood of questions to the node's server", bytes: get(asked).repeat(4), ...keeping(asked) },
+    { what: "a flood of documents of the node's server", bytes: get(document), ...keeping(document) },
   ].map((form) => ({ ...form, flood: true as const })),
 ];
+
+/** No new connections: the proxy would serve those first. */
+function keeping(target: string): Pick<Form, 'again' | 'pace'> {
+  return { again: get(target), pace: 0 };
+}

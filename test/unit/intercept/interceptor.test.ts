@@ -99,8 +99,7 @@ describe('interceptor', () => {
     const limited = () => bench.events.filter((event) => event.startsWith('connections-limited'));
     bench.kernel.packets = 5;
     await bench.timers.advance(1_000);
-    // Two rules count, one for each family.
-    assert.deepEqual(limited(), ['connections-limited 10']);
+    assert.deepEqual(limited(), ['connections-limited 5']);
     bench.kernel.packets = 7;
     await bench.timers.advance(30_000);
     bench.kernel.objects?.pop();
@@ -109,7 +108,7 @@ describe('interceptor', () => {
     await bench.timers.advance(20_000);
     assert.equal(limited().length, 1);
     await bench.timers.advance(20_000);
-    assert.deepEqual(limited(), ['connections-limited 10', 'connections-limited 10']);
+    assert.deepEqual(limited(), ['connections-limited 5', 'connections-limited 5']);
     await bench.timers.advance(600_000);
     assert.equal(limited().length, 2);
   });

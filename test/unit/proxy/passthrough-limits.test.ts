@@ -208,10 +208,12 @@ describe('a pod that asks too much', () => {
 });
 
 describe('pods that ask too much together', () => {
+  afterEach(() => node.stop());
+
   it('leave room for one that has not asked yet', async () => {
     upstream = new ScriptedUpstream();
     node = new Harness();
-    const greedy = Array.from({ length: 30 }, (_, index) => `127.0.0.${index + 10}`);
+    const greedy = Array.from({ length: 60 }, (_, index) => `127.0.0.${index + 10}`);
     node.snapshots.set({
       settings: nodeSettings({ platform: 'GCE' }),
       workloads: [from, ...greedy].map((ip) => workload(`p-${ip}`, ip, undefined)),
@@ -236,7 +238,6 @@ describe('pods that ask too much together', () => {
     for (const { answer } of upstream.asked) answer(answered(200));
     assert.equal((await other).status, 200);
     assert.ok((await Promise.all(answers)).every(({ status }) => status === 200));
-    await node.stop();
   });
 });
 

@@ -47,7 +47,7 @@ describe('table', () => {
         name,
         key: { elem: { val: { payload: { protocol: family, field: 'saddr' } }, timeout: 60 } },
         size: 4_096,
-        stmt: { limit: { rate: 100, burst: 64, per: 'second', inv: true } },
+        stmt: { limit: { rate: 100, burst: 32, per: 'second', inv: true } },
       },
     });
     const ending = [{ counter: null }, { drop: null }];
