@@ -1,13 +1,10 @@
-/** What a source of requests can be told. */
-export interface Pausable {
+/** A source of requests. */
+export interface InRound {
+  /** Its requests in the current round. */
+  inRound: number;
   /** Reads nothing more of what it sends. */
   pause(): void;
   resume(): void;
-}
-
-/** The requests of one source in the current round. */
-export interface InRound extends Pausable {
-  inRound: number;
 }
 
 /** Rounds that a source is left unread at most. */

@@ -6,13 +6,13 @@
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { replacement } from '../../operator/core/redirect/batch.ts';
 import type { Network } from '../netns/network.ts';
 import { addresses, metadataServer, nodeNetwork, type Place } from '../netns/topology.ts';
+import { plan } from '../unit/core/redirect/plans.ts';
 import type { Order } from './neighbours/abuser.ts';
 import { forms, type Form } from './neighbours/forms.ts';
 import type { Measured } from './neighbours/victim.ts';
@@ -26,7 +26,6 @@ const endMs = 100;
 const maxRatio = 5;
 const slackMs = 30;
 
-const port = 9880;
 const upstreamPort = 9990;
 /** Of a second proxy on the node, which nobody but the abuser asks. */
 const otherPort = 9991;
@@ -39,7 +38,7 @@ let victim: ChildProcess;
 before(async () => {
   network = nodeNetwork();
   await once(start('node', 'upstream.ts', upstreamPort), 'message');
-  await once(start('node', 'proxy.ts', port, upstreamPort), 'message');
+  await once(start('node', 'proxy.ts', plan.port, upstreamPort), 'message');
   await once(start('node', 'proxy.ts', otherPort, upstreamPort), 'message');
   redirect();
   abuser = start('pod-a', 'abuser.ts');
@@ -59,22 +58,8 @@ function start(place: Place, file: string, ...arguments_: readonly number[]): Ch
 
 /** Puts in the node's kernel what intercept would. */
 function redirect(): void {
-  const { ipv4, ipv6 } = metadataServer;
-  const batch = replacement(
-    {
-      owner: 'test',
-      nodeAddresses: addresses.node,
-      metadata: { ipv4: [ipv4], ipv6: [ipv6] },
-      ports: [port],
-      instance: { startedAt: 1, id: '00000001' },
-      phase: 'serving',
-      port,
-    },
-    { kind: 'missing' },
-  );
-  const file = join(network.folder, 'table.json');
-  writeFileSync(file, batch);
-  network.run('node', 'nft', '-j', '-f', file);
+  const batch = replacement({ ...plan, nodeAddresses: addresses.node }, { kind: 'missing' });
+  network.run('node', 'nft', '-j', batch);
 }
 
 async function measure(durationMs: number): Promise<Measured> {

@@ -81,8 +81,8 @@ function markerOf(objects: readonly Fields[]): Marker | undefined {
 function countersOf({ rule }: Fields): readonly number[] {
   const expressions = isFields(rule) && Array.isArray(rule['expr']) ? (rule['expr'] as readonly unknown[]) : [];
   return expressions.flatMap((each) => {
-    const counter = isFields(each) ? each['counter'] : undefined;
-    const packets = isFields(counter) ? counter['packets'] : undefined;
+    const numbers = isFields(each) ? each['counter'] : undefined;
+    const packets = isFields(numbers) ? numbers['packets'] : undefined;
     return Number.isSafeInteger(packets) ? [packets as number] : [];
   });
 }

@@ -44,7 +44,8 @@ function replies(chunk: Buffer): number {
 process.on('message', (order: Order | 'stop') => {
   current = order;
   for (const socket of sockets) socket.destroy();
-  const form = order === 'stop' ? undefined : forms[order.form];
-  if (order !== 'stop' && form !== undefined) void abuse(order, form);
+  if (order === 'stop') return;
+  const form = forms[order.form];
+  if (form !== undefined) void abuse(order, form);
 });
 process.on('disconnect', () => process.exit());

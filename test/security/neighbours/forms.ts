@@ -1,5 +1,5 @@
 /** The ways of one pod to abuse the metadata server, as data: the abuser carries them out, the test judges each. */
-import { harmless, token } from '../harness.ts';
+import { harmless, kubeEnv, token, v1 } from '../harness.ts';
 import { get } from '../requests.ts';
 
 export interface Form {
@@ -18,9 +18,8 @@ export interface Form {
 
 const many = 20;
 const manyTokens = get(token).repeat(2_000);
-const asked = '/computeMetadata/v1/instance/zone';
-const document = '/computeMetadata/v1/instance/?recursive=true';
-const denial = '/computeMetadata/v1/instance/attributes/kube-env';
+const asked = `${v1}/instance/zone`;
+const document = `${v1}/instance/?recursive=true`;
 
 export const forms: readonly Form[] = [
   { what: 'idle connections, as many as it can', bytes: '' },
@@ -29,14 +28,14 @@ export const forms: readonly Form[] = [
   { what: 'tokens that never come', bytes: get(`${token}?scopes=hang`) },
   {
     what: 'waits for changes',
-    bytes: get(`/computeMetadata/v1/instance/service-accounts/?wait_for_change=true`),
+    bytes: get(`${v1}/instance/service-accounts/?wait_for_change=true`),
   },
   { what: 'requests in a row whose replies it does not read', bytes: manyTokens, reads: false },
   ...[
-    { what: 'a flood of denials on new connections', bytes: get(denial, 'Connection: close'), pace: many },
+    { what: 'a flood of denials on new connections', bytes: get(kubeEnv, 'Connection: close'), pace: many },
     { what: 'a flood of requests in a row on new connections', bytes: manyTokens, pace: many },
     { what: 'a flood of requests on connections that it keeps', bytes: get(token).repeat(4), ...keeping(token) },
-    { what: 'a flood of denials on connections that it keeps', bytes: get(denial).repeat(4), ...keeping(denial) },
+    { what: 'a flood of denials on connections that it keeps', bytes: get(kubeEnv).repeat(4), ...keeping(kubeEnv) },
     { what: "a flood of questions to the node's server", bytes: get(asked).repeat(4), ...keeping(asked) },
     { what: "a flood of documents of the node's server", bytes: get(document), ...keeping(document) },
   ].map((form) => ({ ...form, flood: true as const })),
